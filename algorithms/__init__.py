@@ -1,0 +1,1 @@
+"""What learns: advantages, layer masks, the trainer, and (in ``workers``) the only code that touches verl."""

@@ -1,0 +1,120 @@
+"""The folder of one cell: its place, its lock, its settings, its panel rows."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from conf.schema import Config
+from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_result, read_rows
+
+SETTINGS_FILE = "settings.yaml"
+FREE_KEYS = ("layer", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every")
+"""What cells of one study may differ in: what is compared, and what changes no result beyond rounding."""
+
+
+class CellError(RuntimeError):
+    """A cell that cannot be run as asked: it is in use, or its study was made with other settings."""
+
+
+class Cell:
+    """``<runs_dir>/<study>/<task>/<model>/<algorithm>/layer=<layer>/seed=<n>/``."""
+
+    def __init__(self, config: Config, layer: str) -> None:
+        self._config = config
+        # A task's name may hold a slash, which would be one folder more.
+        task = config.task.name.replace("/", "-")
+        self._arm = Path(config.runs_dir) / config.study / task / config.model.name / config.algorithm.name
+        self.folder = self._arm / f"layer={layer}" / f"seed={config.seed}"
+
+    @property
+    def result(self) -> Result | None:
+        """The result of a finished cell, else None."""
+        path = self.folder / RESULT_FILE
+        return read_result(path) if path.exists() else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the cell for this process; the lock goes with the process, however it ends.
+
+        Raises:
+            CellError: Another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise CellError(
+                    f"{self.folder} is being run by process {file.read() or '?'}; wait or stop it"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def claim(self) -> None:
+        """Record the settings that all cells of this task, model and algorithm share in the study, and the cell's own.
+
+        Raises:
+            CellError: The study has other settings; the message lists the keys that differ.
+        """
+        ours = _plain(self._config)
+        shared = {key: value for key, value in ours.items() if key not in FREE_KEYS}
+        path = self._arm / SETTINGS_FILE
+        if not path.exists():
+            _write(path, OmegaConf.to_yaml(shared))
+        theirs = _flat(OmegaConf.to_container(OmegaConf.load(path)))
+        mine = _flat(shared)
+        differing = [
+            f"{key}: {theirs.get(key, 'absent')} there, {mine.get(key, 'absent')} here"
+            for key in sorted(theirs.keys() | mine.keys())
+            if theirs.get(key, "absent") != mine.get(key, "absent")
+        ]
+        if differing:
+            raise CellError(
+                f"{self._arm} was made with other settings; cells of one study must share them. "
+                f"Differs: {'; '.join(differing)}. Use another study=<name>, or the same settings."
+            )
+        _write(self.folder / "config.yaml", OmegaConf.to_yaml(ours))
+
+    def rows(self, phase: str) -> list[PanelRow]:
+        """The panel rows of one phase, empty when it has not been evaluated."""
+        path = self.folder / EPISODES_FILE
+        return read_rows(path, phase) if path.exists() else []
+
+    def add_rows(self, rows: list[PanelRow]) -> None:
+        """Append the rows of a phase: all of them or, if this is cut off, none."""
+        path = self.folder / EPISODES_FILE
+        before = path.read_text() if path.exists() else ""
+        _write(path, before + "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small JSON file, whole or not at all."""
+        _write(self.folder / name, json.dumps(value, indent=1) + "\n")
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.structured(config))  # type: ignore[return-value]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {key: leaf for name, child in tree.items() for key, leaf in _flat(child, f"{prefix}{name}.").items()}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    os.replace(draft, path)

@@ -1,0 +1,95 @@
+"""Checkpoints of one cell: the blocks that train, the optimizer, the random state, the step.
+
+A checkpoint is a folder ``step=00010`` that is written under another name and renamed when complete, so there is
+always a whole one: the newest. The previous one is deleted only then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written or does not fit the model; what was there before is untouched."""
+
+
+def save(folder: Path, step: int, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
+    """Write the state after ``step`` optimizer steps and return its folder.
+
+    Args:
+        folder: The cell's ``checkpoint`` folder.
+        step: Steps done; it is the data cursor too, since what a step trains on follows from its number.
+        parameters: What trains, by name.
+        optimizer: Holds state for those parameters only.
+
+    Raises:
+        CheckpointError: The disk refused (full, read-only); the older checkpoint survives.
+    """
+    final, draft = folder / f"step={step:06d}", folder / f".writing-{os.getpid()}"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        save_file({n: p.detach().cpu().contiguous() for n, p in parameters.items()}, draft / "trained.safetensors")
+        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, draft / "state.pt")
+        (draft / "meta.json").write_text(json.dumps({"step": step, "parameters": sorted(parameters)}))
+        for file in draft.iterdir():
+            _flush(file)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+        _flush(folder)
+    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as RuntimeError
+        shutil.rmtree(draft, ignore_errors=True)
+        kept = latest(folder)
+        raise CheckpointError(
+            f"could not write the checkpoint of step {step} to {folder}: {error}. "
+            f"Kept: {kept.name if kept else 'none'}; free some space and run the same command again to resume."
+        ) from error
+    for old in folder.glob("step=*"):
+        if old != final:
+            shutil.rmtree(old)
+    return final
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole checkpoint, or None."""
+    return max(folder.glob("step=*"), default=None)
+
+
+def load(checkpoint: Path, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
+    """Put the saved state back, in place, and return the step.
+
+    Raises:
+        CheckpointError: The checkpoint trains other parameters than this run.
+    """
+    meta = json.loads((checkpoint / "meta.json").read_text())
+    if meta["parameters"] != sorted(parameters):
+        differing = sorted(set(meta["parameters"]) ^ set(parameters))
+        raise CheckpointError(f"{checkpoint} trains other parameters than this run, e.g. {differing[:3]}")
+    saved = load_file(checkpoint / "trained.safetensors")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(saved[name])
+    state = torch.load(checkpoint / "state.pt", weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"])
+    return int(meta["step"])
+
+
+def keep_weights_only(folder: Path) -> None:
+    """Drop the optimizer of a finished cell; its trained weights stay for later use."""
+    for file in folder.glob("step=*/state.pt"):
+        file.unlink()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,209 @@
+"""One cell of a study: skip it when it is finished, resume it when it was cut off, else run it."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import partial
+
+from rich.console import Console
+
+import envs.registry
+from agents.agent import Agent
+from agents.models import ModelFiles, load_tokenizer, resolve
+from algorithms.audit import Audit
+from algorithms.cell import Cell
+from algorithms.layers import LayerSelection, parse_layer
+from algorithms.machine import Machine, choose
+from algorithms.meter import Meter, peak_memory_bytes, reset_peak_memory
+from algorithms.trackers import Trackers, make_trackers
+from algorithms.trainer import Trainer
+from algorithms.workers.local import LocalWorker
+from conf.schema import Config
+from evaluation.evaluate import evaluate, panel_items
+from evaluation.report import summary_table
+from evaluation.results import PanelRow, Result, score_array, write_result
+from evaluation.stats import mean_interval
+
+VERSIONS = ("onelayer", "torch", "transformers", "verl", "numpy", "gymnasium")
+
+
+def run_cell(config: Config) -> Result:
+    """Run the cell that ``config`` names and return its result; a finished cell is only read.
+
+    Raises:
+        CellError: Another process holds the cell, or the study was made with other settings.
+        LayerError, ConfigError, ValueError: Something in the configuration; the message names the field.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint.
+    """
+    machine = choose(config.runner)
+    model = resolve(config.model, config.task)
+    selection = parse_layer(config.layer, model.n_blocks, seed=config.seed)
+    cell = Cell(config, selection.label)
+    console = Console()
+    with cell.locked():
+        cell.claim()
+        if cell.result is None:
+            _Run(config, cell, selection, machine, model).run()
+            gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
+        else:
+            console.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
+    result = cell.result
+    assert result is not None, "a run that returns has written its result"
+    console.print(summary_table(result, cell.folder))
+    return result
+
+
+class _Run:
+    """Everything one unfinished cell needs, in the order it is needed."""
+
+    def __init__(
+        self, config: Config, cell: Cell, selection: LayerSelection, machine: Machine, model: ModelFiles
+    ) -> None:
+        self.config, self.cell, self.selection, self.model = config, cell, selection, model
+        self.device = machine.device
+        self.meter, self.started, self.evaluated_tokens = Meter(), time.perf_counter(), 0
+        reset_peak_memory(self.device)
+        task = config.task
+        self.make_env = partial(
+            envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights)
+        )
+        self.env = self.make_env()
+        self.items = panel_items(task, config.evaluation, self.env.size(task.eval_split))
+        self.agent = Agent(load_tokenizer(model.path), task)
+        with self.meter.phase("start"):
+            self.worker = LocalWorker(config, selection, machine, model)
+
+    def run(self) -> None:
+        """Evaluate, train, evaluate, and write the result last."""
+        trainer = None if self.selection.trains_nothing else self.trainer()
+        first_step = trainer.step if trainer else 0
+        trackers = make_trackers(self.config, self.cell.folder, self.selection.label, first_step)
+        try:
+            if first_step:
+                trackers.say(f"resuming after step {first_step}")
+            self.evaluate("before", trackers)
+            if trainer:
+                audit = self.train(trainer, trackers)
+                self.evaluate("after", trackers)
+            else:
+                audit = Audit(0, [0.0] * self.model.n_blocks, 0.0, [])
+            self.cell.write_json("audit.json", audit.to_dict())
+            write_result(self.cell.folder, self.result(audit))
+            if trainer:
+                trainer.discard_working_files()
+        finally:
+            trackers.close()
+
+    def trainer(self) -> Trainer:
+        """The trainer, at its newest checkpoint."""
+        return Trainer(
+            self.config, self.cell.folder, self.selection, self.worker, self.agent, self.make_env, self.meter
+        )
+
+    def train(self, trainer: Trainer, trackers: Trackers) -> Audit:
+        """Take the remaining steps, with an evaluation between them when the config asks for it."""
+        every = self.config.evaluation.every
+
+        def after_step(step: int) -> None:
+            if every and step % every == 0 and step < self.config.steps:
+                self.evaluate(f"step={step}", trackers)
+
+        with _deferred_interrupt() as interrupted:
+            trainer.train(trackers, after_step, interrupted)
+        return trainer.final_audit()
+
+    def evaluate(self, phase: str, trackers: Trackers) -> None:
+        """Play the panel, unless its rows are there already."""
+        if self.cell.rows(phase):
+            return
+        with self.meter.phase("evaluate"):
+            rows = evaluate(
+                self.worker, self.agent, self.make_env, self.config.task, self.config.evaluation, self.items, phase
+            )
+        self.evaluated_tokens += sum(row.tokens for row in rows)
+        self.meter.lap()  # not part of a training step
+        self.cell.add_rows(rows)
+        score = sum(row.outcome for row in rows) / len(rows)
+        trackers.say(
+            f"evaluation {phase}: score {score:.3f} ({len(self.items)} items x {len(rows) // len(self.items)})"
+        )
+
+    def result(self, audit: Audit) -> Result:
+        """Everything a report needs, from what is on disk and what was measured."""
+        config, selection = self.config, self.selection
+        before = self.cell.rows("before")
+        after = self.cell.rows("after") or before  # the base arm is evaluated once
+        evaluating_s = self.meter.total_s.get("evaluate", 0.0)
+        panel = {
+            "task": config.task.name,
+            "split": config.task.eval_split,
+            "items": self.items,
+            "item_ids": list({row.item: row.item_id for row in after}.values()),
+            "samples": config.evaluation.samples,
+            "seed": config.evaluation.seed,
+            "temperature": float(config.evaluation.temperature),
+        }
+        start, end = (mean_interval(score_array(rows, panel)) for rows in (before, after))
+        return Result(
+            study=config.study,
+            task=config.task.name,
+            model=config.model.name,
+            algorithm=config.algorithm.name,
+            layer=selection.label,
+            blocks=list(selection.blocks),
+            n_blocks=self.model.n_blocks,
+            seed=config.seed,
+            panel=panel,
+            source=self.env.source(config.task.eval_split),
+            split=config.task.eval_split,
+            score_before=start.value,
+            low_before=start.low,
+            high_before=start.high,
+            score=end.value,
+            low=end.low,
+            high=end.high,
+            steps=0 if selection.trains_nothing else config.steps,
+            seconds=time.perf_counter() - self.started,
+            seconds_per_phase=dict(self.meter.total_s),
+            tokens_per_second=self.evaluated_tokens / evaluating_s if evaluating_s else 0.0,
+            peak_memory_bytes=peak_memory_bytes(self.device),
+            learning_rate=self.worker.learning_rate,
+            audit={"ok": audit.ok, "relative_change": audit.relative_change_L, "other": audit.other},
+            versions={name: importlib.metadata.version(name) for name in VERSIONS}
+            | {"python": platform.python_version()},
+            model_source=self.model.source,
+            counts=_counts(after),
+            finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+
+
+def _counts(rows: list[PanelRow]) -> dict[str, int]:
+    return {
+        "episodes": len(rows),
+        "env_errors": sum(row.status == "env_error" for row in rows),
+        "truncated": sum(row.truncated for row in rows),
+    }
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C finish the step that is running; a second one interrupts at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        signal.signal(number, signal.default_int_handler)
+        print("stopping after this step; press Ctrl-C again to stop at once", flush=True)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, previous)

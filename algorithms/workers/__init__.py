@@ -1,0 +1,1 @@
+"""Adapters to verl's actor/rollout workers. Nothing outside this package imports verl."""

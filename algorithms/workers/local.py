@@ -1,0 +1,189 @@
+"""verl's ``ActorRolloutRefWorker`` in this process: one device, gloo, no Ray.
+
+Shapes: _B rows, _T response tokens (ragged: nested tensors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from tensordict import TensorDict
+
+from agents.models import ModelFiles
+from agents.sampler import Generation, Sampling
+from algorithms.batch import Batch
+from algorithms.layers import LayerSelection
+from algorithms.machine import Machine
+from conf.schema import Config
+
+os.environ.setdefault("VERL_LOGGING_LEVEL", "ERROR")
+
+
+def _join_process_group(device: str) -> None:
+    """Make a group of one before verl does: on CPU it would ask torch for the same backend twice."""
+    if dist.is_initialized():
+        return
+    os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "0")
+    # A file needs no port: many cells may run on one machine.
+    store = Path(tempfile.mkdtemp(prefix="onelayer-")) / "store"
+    dist.init_process_group(
+        "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", init_method=f"file://{store}", rank=0, world_size=1
+    )
+
+
+class LocalWorker:
+    """The policy of one cell: generates, gives log-probs, updates. ``layer=base`` only generates."""
+
+    def __init__(self, config: Config, selection: LayerSelection, machine: Machine, model: ModelFiles) -> None:
+        """Build verl's worker.
+
+        Raises:
+            LayerError: The selection trains nothing in this model.
+        """
+        torch.set_num_threads(machine.threads)
+        os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
+        _join_process_group(machine.device)
+        from verl.workers.engine_workers import ActorRolloutRefWorker
+
+        import algorithms.workers.platform  # noqa: F401  before verl asks which platform this is
+        from algorithms.workers.verl_config import actor_rollout_ref, learning_rate
+
+        self._algorithm, self._temperature = config.algorithm, config.algorithm.temperature
+        self._rollout_batch = config.runner.rollout_batch
+        self.device, self.learning_rate = machine.device, learning_rate(config, selection)
+        self._machine = machine
+        section = actor_rollout_ref(config, selection, machine, model)
+        role = (
+            "rollout"
+            if selection.trains_nothing
+            else "actor_rollout_ref"
+            if config.algorithm.kl_coef > 0
+            else "actor_rollout"
+        )
+        with contextlib.redirect_stdout(None):  # verl prints the model's size and the number of steps
+            self._worker = ActorRolloutRefWorker(section, role=role)
+            self._worker.init_model()
+        # bfloat16 rollouts need a copy of the float32 weights; LoRA has no such copy to sync to.
+        self._shares = machine.dtype == torch.float32 or config.model.lora_rank > 0
+        if role == "rollout" or not self._shares:
+            self._worker.rollout.load(machine.dtype)
+        else:
+            self._worker.rollout.share(self.module)
+
+    @property
+    def engine(self) -> Any:
+        """Verl's training engine, ours by registration."""
+        return self._worker.actor.engine
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module that trains, or under ``layer=base`` the one that samples."""
+        return self._worker.actor.engine.module if self._worker.actor else self._worker.rollout.model
+
+    def generate(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        """Draw one response per prompt from the current policy (``agents.sampler.Policy``)."""
+        results: list[Generation] = []
+        autocast = torch.autocast(
+            self._machine.device, self._machine.dtype, enabled=self._machine.dtype != torch.float32
+        )
+        for start in range(0, len(prompts), self._rollout_batch):
+            part = slice(start, start + self._rollout_batch)
+            with autocast:
+                results += self._worker.rollout.generate(prompts[part], seeds[part], sampling)
+        return results
+
+    def log_probs(self, batch: Batch, *, reference: bool = False) -> list[list[float]]:
+        """Log-probs of the response tokens under the trainer's weights, or under the frozen reference."""
+        from verl.utils import tensordict_utils as tu
+        from verl.workers.utils.padding import response_from_nested
+
+        data = self._tensors(batch, range(len(batch)), compute_loss=False)
+        mask = data["response_mask"]
+        output = (self._worker.compute_ref_log_prob if reference else self._worker.compute_log_prob)(data)
+        return [row.tolist() for row in response_from_nested(tu.get(output, "log_probs"), mask).unbind()]
+
+    def update(self, batch: Batch, advantage_B: NDArray[np.float64]) -> dict[str, float]:
+        """One PPO update by verl (clipped loss, k3, gradient clipping, AdamW); returns its metrics.
+
+        Rows with advantage zero have gradient zero (without KL or entropy term), so they may be left out of the pass;
+        the normalisers of the loss still count them.
+        """
+        from verl.utils import tensordict_utils as tu
+
+        algorithm = self._algorithm
+        droppable = algorithm.drop_zero_advantage and not algorithm.kl_coef and not algorithm.entropy_coef
+        rows = list(range(len(batch)))
+        if droppable and algorithm.updates_per_step == 1:
+            rows = [row for row in rows if advantage_B[row]]
+        if not rows:
+            return {"grad_norm": 0.0}
+        tokens_B = np.array([len(ids) for ids in batch.response_ids])
+        old = batch.rollout_logprobs if algorithm.old_log_probs == "rollout" else self.log_probs(batch)
+        # verl divides a token mean by the tokens it is given; this makes it the mean over the whole batch.
+        scale = tokens_B[rows].sum() / tokens_B.sum() if algorithm.loss_agg_mode == "token-mean" else 1.0
+        mini_batch = -(-len(rows) // algorithm.updates_per_step)
+        rows += rows[: -len(rows) % mini_batch]  # verl wants whole mini-batches
+        data = self._tensors(
+            batch,
+            rows,
+            global_batch_size=len(batch) // algorithm.updates_per_step,
+            mini_batch_size=mini_batch,
+            epochs=1,
+            seed=0,
+            dataloader_kwargs={"shuffle": False},
+        )
+        data["old_log_probs"] = _nested([old[row] for row in rows], torch.float32)
+        data["advantages"] = _nested([[advantage_B[row] * scale] * int(tokens_B[row]) for row in rows], torch.float32)
+        if algorithm.kl_coef:
+            reference = self.log_probs(batch, reference=True)
+            data["ref_log_prob"] = _nested([reference[row] for row in rows], torch.float32)
+        metrics = tu.get(self._worker.update_actor(data), "metrics")
+        self.sync()
+        return {name: float(np.mean(value)) for name, value in metrics.items() if value is not None}
+
+    def sync(self) -> None:
+        """Bring the sampling copy up to date; nothing to do where the module itself samples."""
+        if not self._shares:
+            asyncio.run(self._worker.update_weights(mode="naive"))
+
+    def _tensors(self, batch: Batch, rows: Sequence[int], **settings: Any) -> TensorDict:
+        """Verl's no-padding form: nested tensors by row, settings beside them."""
+        from verl.utils import tensordict_utils as tu
+
+        prompts = [batch.prompt_ids[row] for row in rows]
+        responses = [batch.response_ids[row] for row in rows]
+        ones = _nested([[1] * len(response) for response in responses])
+        tensors = {
+            "prompts": _nested(prompts),
+            "responses": _nested(responses),
+            "input_ids": _nested([prompt + response for prompt, response in zip(prompts, responses, strict=True)]),
+            "position_ids": _nested([range(len(p) + len(r)) for p, r in zip(prompts, responses, strict=True)]),
+            "response_mask": ones,
+            "loss_mask": ones,
+        }
+        data = tu.get_tensordict(tensors, {})
+        tu.assign_non_tensor(
+            data,
+            temperature=self._temperature,
+            pad_token_id=0,
+            calculate_entropy=self._algorithm.entropy_coef > 0,
+            **settings,
+        )
+        return data
+
+
+def _nested(rows: Sequence[Sequence[float]], dtype: torch.dtype = torch.int64) -> torch.Tensor:
+    """A jagged tensor [B, ragged] from lists."""
+    return torch.nested.as_nested_tensor([torch.tensor(row, dtype=dtype) for row in rows], layout=torch.jagged)

@@ -1,0 +1,62 @@
+"""A verl rollout that samples with Hugging Face modules in the trainer's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from verl.utils.device import get_device_name
+from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout
+
+from agents.sampler import Generation, Sampling, generate
+
+NAME = "hf_local"
+
+
+class HFLocalRollout(BaseRollout):
+    """Samples from the trainer's module itself when its weights can be used as they are, else from a copy.
+
+    A copy (bfloat16 beside float32 masters) is brought up to date by ``update_weights``, verl's weight sync; the
+    shared module needs none.
+    """
+
+    model: PreTrainedModel
+
+    def load(self, dtype: torch.dtype) -> None:
+        """Load the starting weights: for a policy that never trains, or as the copy that will be synced."""
+        self.model = AutoModelForCausalLM.from_pretrained(
+            self.model_config.local_path, dtype=dtype, attn_implementation="sdpa"
+        ).to(get_device_name())
+        # A frozen head on a sliced input makes torch's CPU matmul copy the whole head per row.
+        self.model.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
+        self.model.eval()
+
+    def share(self, module: PreTrainedModel) -> None:
+        """Sample from ``module``, the one that trains."""
+        self.model = module
+
+    def generate(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        """See ``agents.sampler.generate``."""
+        self.model.eval()
+        return generate(self.model, prompts, seeds, sampling)
+
+    @torch.no_grad()
+    async def update_weights(
+        self, weights: Iterable[tuple[str, torch.Tensor]], wire_format: str = "named_tensors", **_: Any
+    ) -> None:
+        """Copy the named tensors into the copy; names it does not have are an error."""
+        target = self.model.state_dict()
+        for name, tensor in weights:
+            target[name].copy_(tensor)
+
+    async def resume(self, tags: list[str]) -> None:
+        """Nothing was released."""
+
+    async def release(self) -> None:
+        """The weights belong to the trainer; there is nothing to give back."""
+
+
+# verl has a registry for rollouts but no function to register one.
+_ROLLOUT_REGISTRY[(NAME, "async")] = f"{__name__}.{HFLocalRollout.__name__}"

@@ -1,0 +1,203 @@
+"""The shape of every configuration: one dataclass per folder of ``conf/``, checked by Hydra when a run is composed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class ConfigError(ValueError):
+    """A value that parses but makes no sense; the message names the field and what is valid."""
+
+
+def _require(condition: bool, field: str, value: object, valid: str) -> None:
+    if not condition:
+        raise ConfigError(f"{field}={value} is not valid: {valid}")
+
+
+def _positive(owner: object, prefix: str, *names: str) -> None:
+    for name in names:
+        _require(getattr(owner, name) >= 1, f"{prefix}{name}", getattr(owner, name), "give a whole number >= 1")
+
+
+@dataclass
+class TaskConfig:
+    """``conf/task``: which environment, how its prompts look, how long answers may be."""
+
+    name: str = MISSING
+    """What folders and reports call it, e.g. ``math`` or ``math/gsm8k``."""
+    env_id: str = MISSING
+    """The Gymnasium id, e.g. ``onelayer/math-v0``."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the environment's constructor."""
+    reward_weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
+    """Weight of each reward term; a term without a weight counts 0."""
+    train_split: str = "train"
+    eval_split: str = "test"
+    prompt: str = "chat"
+    """Prompt profile: ``qa`` or ``chat``."""
+    instruction: str = ""
+    max_turns: int = 1
+    max_prompt_tokens: int = 512
+    max_response_tokens: int = 512
+    stop: list[str] = field(default_factory=list)
+    """Texts that end an answer; each must be contained in a single token of the model's vocabulary."""
+    max_env_error_share: float = 0.1
+    """A step that loses a larger share of its episodes to broken environments fails."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "task.", "max_turns", "max_prompt_tokens", "max_response_tokens")
+
+
+@dataclass
+class ModelConfig:
+    """``conf/model``: where the weights come from."""
+
+    name: str = MISSING
+    path: str | None = None
+    """A local folder in Hugging Face format; tried first."""
+    hub_id: str | None = None
+    """A Hugging Face repository; tried when there is no ``path``."""
+    revision: str | None = None
+    embedded: str | None = None
+    """A source that needs no hub: ``smollm2_wheel`` or ``tiny_recipe``; tried last."""
+    n_blocks: int | None = None
+    """Number of decoder blocks, checked against the weights; null: whatever the weights have."""
+    learning_rate: float = 1e-5
+    """One rate for every arm of a study, chosen for this model."""
+    lora_rank: int = 0
+    """Train low-rank adapters inside the chosen blocks in place of their weights; 0: the weights."""
+
+
+@dataclass
+class AlgorithmConfig:
+    """``conf/algorithm``: the update. Names follow the papers and verl."""
+
+    name: str = MISSING
+    groups_per_step: int = 8
+    """Prompts per step."""
+    group_size: int = 8
+    """Answers per prompt."""
+    normalize_std: bool = True
+    """Divide a group's advantages by their standard deviation (GRPO) or not (Dr. GRPO)."""
+    loss_agg_mode: str = "token-mean"
+    """How token losses become one number; verl's names."""
+    clip_ratio: float = 0.2
+    kl_coef: float = 0.0
+    """Weight of the k3 divergence from the starting model in the loss; above 0 a reference model is kept."""
+    entropy_coef: float = 0.0
+    updates_per_step: int = 1
+    """Optimizer steps per batch of rollouts (the batch is cut into as many mini-batches)."""
+    learning_rate: float = MISSING
+    single_block_learning_rate: float | None = None
+    """Another rate for arms that train some blocks only; null: the same rate for every arm."""
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    clip_grad: float = 1.0
+    temperature: float = 1.0
+    old_log_probs: str = "rollout"
+    """``rollout``: those of the sampled tokens; ``recompute``: one more forward pass of the trainer."""
+    drop_zero_advantage: bool = True
+    """Leave rows whose gradient is exactly zero out of the pass; the normaliser still counts them."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "algorithm.", "groups_per_step", "updates_per_step")
+        _require(self.group_size >= 2, "algorithm.group_size", self.group_size, "a group of one has no advantage; >= 2")
+        rows, updates = self.groups_per_step * self.group_size, self.updates_per_step
+        _require(rows % updates == 0, "algorithm.updates_per_step", updates, f"must divide groups x size = {rows}")
+        modes = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
+        _require(self.loss_agg_mode in modes, "algorithm.loss_agg_mode", self.loss_agg_mode, ", ".join(modes))
+        sources = ("rollout", "recompute")
+        _require(self.old_log_probs in sources, "algorithm.old_log_probs", self.old_log_probs, ", ".join(sources))
+        _require(self.temperature > 0, "algorithm.temperature", self.temperature, "sampling needs a temperature > 0")
+        _require(self.kl_coef >= 0, "algorithm.kl_coef", self.kl_coef, "0 or more")
+        for name in ("learning_rate", "single_block_learning_rate"):
+            rate = getattr(self, name)
+            _require(rate is None or rate == MISSING or rate > 0, f"algorithm.{name}", rate, "a rate > 0")
+
+
+@dataclass
+class EvaluationConfig:
+    """The fixed panel that every arm of a study is scored on, before and after training."""
+
+    items: int = 64
+    samples: int = 4
+    temperature: float = 1.0
+    seed: int = 0
+    every: int = 0
+    """Also evaluate every so many steps; 0: only before and after."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "evaluation.", "items", "samples")
+        _require(self.temperature >= 0, "evaluation.temperature", self.temperature, "0 (greedy) or more")
+
+
+@dataclass
+class RunnerConfig:
+    """``conf/runner``: where the arithmetic happens. Nothing here changes what is computed beyond rounding."""
+
+    name: str = MISSING
+    device: str = "auto"
+    dtype: str = "auto"
+    """Compute dtype, ``float32`` or ``bfloat16`` (weights that train stay float32); auto: the faster one here."""
+    threads: int = 0
+    """Torch threads; 0: one per core this process may use."""
+    max_tokens_per_pass: int = 4096
+    """Tokens in one forward or backward pass; a larger batch is cut into several."""
+    rollout_batch: int = 256
+    """Episodes that generate together."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "runner.", "max_tokens_per_pass", "rollout_batch")
+
+
+@dataclass
+class TrackerConfig:
+    """``conf/tracker``: where progress is shown, besides ``metrics.jsonl``."""
+
+    name: str = MISSING
+    project: str = "onelayer"
+    mode: str = "offline"
+    """W&B mode: ``offline``, ``online`` or ``disabled``."""
+    entity: str | None = None
+
+
+@dataclass
+class Config:
+    """One cell of a study: task x model x algorithm x layer x seed."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    runner: RunnerConfig = field(default_factory=RunnerConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    layer: Any = "mid:1"
+    """What trains: ``base``, ``full``, a block number, ``[7,8]``, ``mid:k``, ``random:k``."""
+    seed: int = 0
+    steps: int = 30
+    study: str = "default"
+    runs_dir: str = "runs"
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        _positive(self, "", "checkpoint_every")
+        _require(self.steps >= 1, "steps", self.steps, "at least 1; for the untrained model say layer=base")
+        _require("/" not in self.study and self.study not in ("", ".", ".."), "study", self.study, "a folder's name")
+
+
+GROUPS: dict[str, type] = {
+    "task": TaskConfig,
+    "model": ModelConfig,
+    "algorithm": AlgorithmConfig,
+    "runner": RunnerConfig,
+    "tracker": TrackerConfig,
+}
+
+
+def register() -> None:
+    """Tell Hydra about the schema; ``conf/config.yaml`` builds on it, so every key is checked."""
+    ConfigStore.instance().store(name="schema", node=Config)

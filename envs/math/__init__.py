@@ -1,0 +1,1 @@
+"""Math questions: generated arithmetic, reasoning-gym, GSM8K, MATH, NuminaMath, DeepScaleR."""

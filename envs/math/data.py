@@ -1,0 +1,174 @@
+"""Which dataset a name means: generated here, or published and read from the hub or from a local file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from envs.math.boxed import last_boxed
+from envs.math.files import SUFFIXES, Row, find, read
+from envs.math.generated import GENERATED, REASONING_GYM, TRAIN_SIZE, reasoning_gym_collection
+from envs.math.problems import SPLITS, Collection, Problem, distinct, hold_out
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One split of a repository on the Hugging Face hub."""
+
+    repository: str
+    split: str
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A published dataset: where it is, which field holds the question and how the answer is found."""
+
+    question: str
+    answer: Callable[[Mapping[str, Any], str], str | None]
+    """(row, where it is) -> the answer; None: this row has none."""
+    hub: Mapping[str, Hub]
+    skips: bool = False
+    """Leave out rows without an answer (proofs); otherwise such a row is an error."""
+
+
+def _field(row: Mapping[str, Any], name: str, where: str) -> str:
+    if row.get(name) is None:
+        raise ValueError(f"{where}: no field {name!r}; fields found: {', '.join(map(repr, row)) or 'none'}")
+    return str(row[name]).strip()
+
+
+def after_hashes(row: Mapping[str, Any], where: str) -> str | None:
+    """GSM8K: the number after ``####``."""
+    _, found, answer = _field(row, "answer", where).rpartition("####")
+    return answer.strip().replace(",", "") if found else None
+
+
+def given(row: Mapping[str, Any], where: str) -> str | None:
+    """The field ``answer``."""
+    return _field(row, "answer", where) or None
+
+
+def given_or_boxed(row: Mapping[str, Any], where: str) -> str | None:
+    """The field ``answer``, or without one the last box of the field ``solution``."""
+    return given(row, where) if row.get("answer") is not None else boxed(row, where)
+
+
+def boxed(row: Mapping[str, Any], where: str) -> str | None:
+    r"""The content of the last ``\boxed{}`` of the field ``solution``."""
+    return last_boxed(_field(row, "solution", where))
+
+
+SCHEMAS = {
+    "gsm8k": Schema("question", after_hashes, {split: Hub("openai/gsm8k", split, "main") for split in SPLITS}),
+    "math": Schema(
+        "problem",
+        given_or_boxed,
+        {"train": Hub("nlile/hendrycks-MATH-benchmark", "train"), "test": Hub("HuggingFaceH4/MATH-500", "test")},
+    ),
+    "numina": Schema("problem", boxed, {split: Hub("AI-MO/NuminaMath-CoT", split) for split in SPLITS}, skips=True),
+    "deepscaler": Schema(
+        "problem", given, {"train": Hub("agentica-org/DeepScaleR-Preview-Dataset", "train")}, skips=True
+    ),
+}
+
+
+def check_dataset(dataset: str) -> None:
+    """Raise ``ValueError`` naming the valid datasets unless ``dataset`` is one (or a reasoning-gym name)."""
+    if dataset not in GENERATED and dataset not in SCHEMAS and not dataset.startswith(REASONING_GYM):
+        valid = ", ".join((*GENERATED, f"{REASONING_GYM}<name>", *SCHEMAS))
+        raise ValueError(f"dataset={dataset!r} is unknown; valid: {valid}")
+
+
+@lru_cache(maxsize=16)
+def load(dataset: str, path: str | None = None, size: int | None = None, generator: str = "{}") -> Collection:
+    """Return a dataset; read or generated once per process and shared by all environments.
+
+    Args:
+        dataset: ``easy``, ``two_digit``, ``reversed``, ``reasoning_gym/<name>``, ``gsm8k``, ``math``, ``numina``,
+            ``deepscaler``.
+        path: for the last four, a file or folder to read in place of the hub.
+        size: for reasoning-gym, the number of training questions to generate.
+        generator: for reasoning-gym, the generator's own options as JSON.
+
+    Raises:
+        ValueError: an unknown dataset, an argument it has no use for, or rows it cannot read.
+        FileNotFoundError: the data is not there.
+    """
+    check_dataset(dataset)
+    if path is not None and dataset not in SCHEMAS:
+        raise ValueError(f"dataset={dataset!r} is generated and reads no path; with a path: {', '.join(SCHEMAS)}")
+    if dataset.startswith(REASONING_GYM):
+        return reasoning_gym_collection(
+            dataset.removeprefix(REASONING_GYM), TRAIN_SIZE if size is None else size, generator
+        )
+    if size is not None or generator != "{}":
+        raise ValueError(f"size and generator are for {REASONING_GYM}<name>; dataset={dataset!r} has no use for them")
+    if dataset in GENERATED:
+        return GENERATED[dataset]()
+    schema = SCHEMAS[dataset]
+    rows, sources = _local(path) if path is not None else _hub(schema.hub)
+    found = {split: tuple(_problems(rows[split], schema, sources[split])) for split in rows}
+    if "test" not in found:
+        return Collection(hold_out(found["train"], sources["train"]), dict.fromkeys(SPLITS, sources["train"]), "latex")
+    test = distinct(found["test"])
+    train = distinct(found["train"], without=test)
+    if not train:
+        raise ValueError(f"{sources['train']}: every training question is in the test split too")
+    return Collection({"train": train, "test": test}, sources, "latex")
+
+
+def _problems(rows: Iterable[Row], schema: Schema, source: str) -> Iterator[Problem]:
+    read_rows = skipped = 0
+    for where, row in rows:
+        read_rows += 1
+        question, answer = _field(row, schema.question, where), schema.answer(row, where)
+        if question and answer:
+            yield Problem(question, answer)
+        elif schema.skips:
+            skipped += 1
+        else:
+            raise ValueError(f"{where}: {'no answer can be read' if question else 'the question is empty'}")
+    if skipped == read_rows:
+        raise ValueError(f"{source}: no row with a question and an answer among {read_rows}")
+    if skipped:
+        log.warning("%s: %d of %d rows have no answer and are left out", source, skipped, read_rows)
+
+
+def _local(path: str) -> tuple[dict[str, Iterable[Row]], dict[str, str]]:
+    if not Path(path).exists():
+        raise FileNotFoundError(f"path={path!r} is neither a file nor a folder")
+    files = (
+        {split: find(path, split) for split in SPLITS} if Path(path).is_dir() else {"train": [Path(path)], "test": []}
+    )
+    if not files["train"]:
+        raise FileNotFoundError(
+            f"{path} has no split 'train'; looked for {' and '.join(f'train{s}' for s in SUFFIXES)}"
+        )
+    rows = {split: (row for file in parts for row in read(file)) for split, parts in files.items() if parts}
+    return dict(rows), {split: f"file:{files[split][0].name}" for split in rows}
+
+
+def _hub(parts: Mapping[str, Hub]) -> tuple[dict[str, Iterable[Row]], dict[str, str]]:
+    rows: dict[str, Iterable[Row]] = {split: _hub_rows(part) for split, part in parts.items()}
+    return rows, {split: f"hub:{part.repository}" for split, part in parts.items()}
+
+
+def _hub_rows(part: Hub) -> Iterator[Row]:
+    import datasets
+
+    try:
+        table = datasets.load_dataset(part.repository, part.config, split=part.split)
+    except Exception as error:  # the hub fails in many ways; all mean that the data is not here
+        raise FileNotFoundError(
+            f"cannot load {part.repository} ({part.split}) from the hub: {type(error).__name__}: {error}. "
+            "Give a local JSONL or parquet file of the same fields: path=<file or folder>"
+        ) from error
+    for number, row in enumerate(table, start=1):
+        yield f"hub:{part.repository}, row {number}", dict(row)

@@ -1,0 +1,140 @@
+"""What stands below a table: where the numbers come from, what they do not say, and the commands that are owed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from conf.schema import Config
+from evaluation.comparison import ANCHORS, Arm, Comparison
+from evaluation.results import Result
+
+
+def command(result: Result, folder: Path, layers: Sequence[str], seeds: Iterable[int]) -> str:
+    """The shell line that runs ``layers`` beside ``result``, on the same panel, into the study at ``folder``.
+
+    Options that have their default are left out.
+    """
+    default, panel = Config(), result.panel
+    options = {"study": result.study, "task": result.task, "model": result.model, "algorithm": result.algorithm}
+    words = [f"{name}={value}" for name, value in options.items()]
+    words += [f"layer={','.join(layers)}", f"seed={','.join(map(str, seeds))}"]
+    if result.steps not in (0, default.steps):
+        words.append(f"steps={result.steps}")
+    asked = {"items": len(panel["items"]), **{name: panel[name] for name in ("samples", "temperature", "seed")}}  # type: ignore[literal-required]
+    usual = asdict(default.evaluation)
+    words += [f"evaluation.{name}={value}" for name, value in asked.items() if value != usual[name]]
+    if str(folder.parent) != default.runs_dir:
+        words.append(f"runs_dir={folder.parent}")
+    return "python run.py -m " + " ".join(_quoted(word) for word in words)
+
+
+def folded(line: str, width: int = 76) -> str:
+    """The same command over several lines that a shell joins again, for terminals that would cut it."""
+    lines = [""]
+    for word in re.split(r" (?=[\w.']+=)", line):
+        if lines[-1] and len(lines[-1]) + len(word) > width:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n".join(lines)
+
+
+def _quoted(word: str) -> str:
+    # The layer is always quoted, as in every text of this suite: brackets and ranges need it.
+    return f"'{word}'" if word.startswith("layer=") else shlex.quote(word)
+
+
+def missing_anchors(comparison: Comparison, folder: Path) -> str | None:
+    """The command that runs the anchors this comparison lacks; None where it has both."""
+    missing = [layer for layer in ANCHORS if comparison.arm(layer) is None]
+    trained = next((arm.result for arm in comparison.arms if arm.layer != "base"), comparison.result)
+    seeds = sorted({seed for arm in comparison.arms for seed in arm.seeds}) if "full" in missing else [trained.seed]
+    return command(trained, folder, missing, seeds) if missing else None
+
+
+def provenance(comparison: Comparison) -> list[str]:
+    """Data, panel, seeds, steps, rates and weights, each in a sentence."""
+    result, panel = comparison.result, comparison.result.panel
+    trained = [cell.result for arm in comparison.arms if arm.layer != "base" for cell in arm.cells] or [result]
+    n_items = {arm.score.n_items for arm in comparison.arms}
+    return [
+        f"Data: {result.source}, split {result.split}; {len(panel['items'])} items x {panel['samples']} samples at "
+        f"temperature {panel['temperature']:g}, panel seed {panel['seed']}"
+        + (f" ({min(n_items)} items scored in every seed)" if min(n_items) < len(panel["items"]) else "")
+        + ".",
+        f"Weights: {_listed(r.model_source for r in trained)}, {result.n_blocks} blocks.",
+        f"Training seeds {_listed(r.seed for r in trained)}; {_listed(r.steps for r in trained)} steps; learning rate "
+        f"{_listed((r.learning_rate for r in trained), '{:g}'.format)}.",
+    ]
+
+
+def legend(confidence: float) -> str:
+    """What the columns mean."""
+    return (
+        "C = (S_layer - S_base) / (S_full - S_base), S the mean outcome on the panel; base is 0, full 1. "
+        f"Gain: after minus before, paired by item. [low, high]: {confidence:.0%} bootstrap intervals."
+    )
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """What a reader could read into the table and should not."""
+    arms = comparison.arms
+    trained = [arm for arm in arms if arm.layer != "base"]
+    cells = [cell for arm in arms for cell in arm.cells]
+    resolved = [arm for arm in trained if arm.contribution and arm.contribution.resolved]
+    notes = [*_anchor_notes(comparison), *_seed_notes(trained)]
+    notes += sorted({arm.contribution.reason for arm in trained if arm.contribution and arm.contribution.reason})
+    if ties := [arm.layer for arm in trained if arm.contribution and arm.contribution.tie]:
+        notes.append(f"Exact tie with full training on this panel: layer {', '.join(ties)}.")
+    if len(resolved) >= 5:
+        notes.append(f"The best of {len(resolved)} is a maximum of noisy numbers: measured again, expect less.")
+    if len({cell.result.steps for arm in trained for cell in arm.cells}) > 1:
+        notes.append("The arms took different numbers of steps: their scores are not like for like.")
+    if len({cell.result.model_source for cell in cells}) > 1:
+        notes.append("The arms' weights have different sources: the untrained model may not be the same one.")
+    if failed := [f"{cell.result.layer} seed {cell.result.seed}" for cell in cells if not cell.result.audit["ok"]]:
+        notes.append(f"The mask audit FAILED, other blocks moved than should have: {', '.join(failed)}.")
+    if (cut := max(arms, key=_truncated)) and _truncated(cut) > 0:
+        notes.append(f"Answers cut at the token limit after training: up to {_truncated(cut):.0%} (layer {cut.layer}).")
+    if broken := sum(int(np.isnan([cell.before_IK, cell.after_IK]).sum()) for cell in cells):
+        notes.append(f"{broken} evaluation episodes broke in their environment: excluded, not scored 0.")
+    return notes
+
+
+def _anchor_notes(comparison: Comparison) -> list[str]:
+    notes = []
+    if comparison.base_from == "before identical":
+        notes.append("No base cell: the scores before training, identical in all cells, stand for the untrained model.")
+    if comparison.base_from == "before differs":
+        notes.append(
+            "No base cell, and the scores before training differ between cells (rounding on other machines or batches "
+            "can flip tokens): those of the cell that finished first stand for the untrained model."
+        )
+    if comparison.arm("full") is None:
+        notes.append("No full cell: contributions need it.")
+    return notes
+
+
+def _seed_notes(trained: list[Arm]) -> list[str]:
+    notes = []
+    if single := [arm.layer for arm in trained if len(arm.seeds) == 1]:
+        which = "" if len(single) == len(trained) else f" for layer {', '.join(single)}"
+        notes.append(f"One training seed{which}: the intervals cover the choice of panel items, not luck in training.")
+    if few := {len(arm.seeds) for arm in trained} & {2, 3}:
+        notes.append(f"{min(few)} training seeds show little of the spread between seeds: those intervals are rough.")
+    if len({tuple(arm.seeds) for arm in trained}) > 1:
+        notes.append("The arms have different training seeds: compare them with care.")
+    return notes
+
+
+def _truncated(arm: Arm) -> float:
+    return sum(cell.truncated for cell in arm.cells) / len(arm.cells)
+
+
+def _listed(values: Iterable, show: Callable[..., str] = str) -> str:
+    return ", ".join(show(value) for value in sorted(set(values)))
