@@ -2,24 +2,36 @@
 
 import os
 import sys
+from typing import cast
 
 # Threads that wait must sleep, not spin: on a busy machine spinning ones starve those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import conf.schema
+from conf.errors import UserError
+from conf.schema import Config
 
 conf.schema.register()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
-    """One cell, as Hydra calls it."""
+    """One cell, as Hydra calls it: a failure ends this cell, not the sweep, and sets the exit code."""
     from algorithms.study import run_cell  # after Hydra: --help and a mistyped key need no torch
 
-    run_cell(OmegaConf.to_object(config))
+    try:
+        run_cell(cast(Config, OmegaConf.to_object(config)), HydraConfig.get().overrides.task)
+    except (UserError, ValueError, OSError, OmegaConfBaseException) as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:  # at the end Hydra tells of the first failure only
+            print(f"error: {error}", file=sys.stderr)
+        raise CompactHydraException(f"error: {error}") from error
 
 
 def main() -> None:

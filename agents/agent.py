@@ -45,7 +45,7 @@ class Agent:
 
     def action(self, response_ids: list[int]) -> str:
         """Return the text before the first stop text, without special tokens or surrounding space."""
-        text = self._tokenizer.decode(response_ids, skip_special_tokens=True)
+        text = str(self._tokenizer.decode(response_ids, skip_special_tokens=True))
         for stop in self._task.stop:
             text = text.split(stop, 1)[0]
         return text.strip()

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conf.errors import UserError
+
 logger = logging.getLogger(__name__)
+
+
+class ModelError(UserError, RuntimeError):
+    """A model cannot be had from a source, or from any; the message says why."""
 
 
 def cache_root() -> Path:
@@ -26,7 +32,7 @@ def prepared(name: str, build: Callable[[Path], None]) -> Path:
     complete. One process builds; others that want the same folder wait for it.
 
     Raises:
-        RuntimeError: the cache folder cannot be written.
+        ModelError: the cache folder cannot be written.
         Exception: whatever ``build`` raises; nothing is left behind.
     """
     final = cache_root() / name
@@ -38,7 +44,7 @@ def prepared(name: str, build: Callable[[Path], None]) -> Path:
             if not final.is_dir():
                 _build(final, build)
     except PermissionError as error:
-        raise RuntimeError(f"the cache {cache_root()} cannot be written ({error}); set ONELAYER_CACHE") from error
+        raise ModelError(f"the cache {cache_root()} cannot be written ({error}); set ONELAYER_CACHE") from error
     return final
 
 

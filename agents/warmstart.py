@@ -39,7 +39,15 @@ def train(
     The same model, examples and seed give the same weights on one machine with one number of threads.
 
     Args:
+        model: any causal language model; left in evaluation mode.
+        examples: what to imitate, drawn without repetition until all were seen.
+        steps: optimizer steps, at most.
+        batch_size: examples per step; every response token of a batch counts the same.
+        learning_rate: AdamW's.
+        seed: decides the order of the examples.
         schedule: ``constant``, or ``cosine`` down to zero at ``steps``.
+        weight_decay: AdamW's.
+        clip_grad: largest norm of a step's gradient.
         enough: asked after every step with the number of steps done; true ends the training.
 
     Raises:

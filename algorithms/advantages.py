@@ -45,7 +45,7 @@ def grpo(return_N: ArrayLike, group_N: ArrayLike, *, normalize_std: bool = True)
     for group in range(index_N.max() + 1):
         members = (index_N == group) & ~np.isnan(return_N)
         return_G = return_N[members]
-        if len(return_G) < 2:
+        if len(return_G) < 2 or np.ptp(return_G) == 0:  # equal returns: exactly 0, whatever their mean rounds to
             continue
         centred_G = return_G - return_G.mean()
         advantage_N[members] = centred_G / (return_G.std(ddof=1) + EPSILON) if normalize_std else centred_G

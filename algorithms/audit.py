@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from algorithms.layers import LayerSelection, block_of_parameters
+from conf.errors import UserError
 
 
-class AuditError(RuntimeError):
+class AuditError(UserError, RuntimeError):
     """A block moved that should not have, or did not move and should have."""
 
 
@@ -67,7 +68,9 @@ class Baseline:
             step: Number of steps done, for the record.
         """
         block_of = block_of_parameters(model)
-        moved, norm, tampered = defaultdict(float), defaultdict(float), []
+        moved: dict[int | None, float] = defaultdict(float)
+        norm: dict[int | None, float] = defaultdict(float)
+        tampered = []
         with safe_open(self._file, framework="pt") as start:
             for name, parameter in model.named_parameters():
                 block = block_of[name]

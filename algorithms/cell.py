@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from conf.errors import UserError
 from conf.schema import Config
 from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_result, read_rows
 
@@ -21,7 +22,7 @@ FREE_KEYS = ("layer", "seed", "study", "runs_dir", "runner", "tracker", "checkpo
 """What cells of one study may differ in: what is compared, and what changes no result beyond rounding."""
 
 
-class CellError(RuntimeError):
+class CellError(UserError, RuntimeError):
     """A cell that cannot be run as asked: it is in use, or its study was made with other settings."""
 
 

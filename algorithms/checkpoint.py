@@ -12,10 +12,13 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from conf.errors import UserError
 
-class CheckpointError(RuntimeError):
+
+class CheckpointError(UserError, RuntimeError):
     """A checkpoint could not be written or does not fit the model; what was there before is untouched."""
 
 
@@ -43,7 +46,7 @@ def save(folder: Path, step: int, parameters: dict[str, torch.nn.Parameter], opt
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
         _flush(folder)
-    except (OSError, RuntimeError) as error:  # torch and safetensors report a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
         shutil.rmtree(draft, ignore_errors=True)
         kept = latest(folder)
         raise CheckpointError(

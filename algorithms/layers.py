@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from torch import nn
+
+from conf.errors import UserError
 
 GRAMMAR = "base, full, a block number such as 7 or -1, a list such as [7,8], mid:k, random:k"
 
 
-class LayerError(ValueError):
+class LayerError(UserError, ValueError):
     """A layer word that does not parse, or names a block the model does not have."""
 
 
@@ -88,7 +91,7 @@ def parse_layer(word: object, n_blocks: int, *, seed: int = 0) -> LayerSelection
     raise LayerError(f"layer={text!r} does not parse; valid: {GRAMMAR}")
 
 
-def _listed(words: list[object], n_blocks: int) -> LayerSelection:
+def _listed(words: Sequence[object], n_blocks: int) -> LayerSelection:
     if not words:
         raise LayerError(f"layer=[] trains nothing; for the untrained model say layer=base. Valid: {GRAMMAR}")
     blocks = tuple(sorted({_block(word, n_blocks) for word in words}))
@@ -123,9 +126,8 @@ def find_blocks(model: nn.Module) -> nn.ModuleList:
     Raises:
         LayerError: No such list, or more than one.
     """
-    config = getattr(model, "config", None)
-    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    n_blocks = getattr(text_config, "num_hidden_layers", None)
+    config: Any = getattr(model, "config", None)
+    n_blocks = config.get_text_config().num_hidden_layers if config else None
     found = [
         (name, module)
         for name, module in model.named_modules()

@@ -36,7 +36,7 @@ def choose(runner: RunnerConfig) -> Machine:
     if runner.threads < 0:
         raise ValueError(f"runner.threads={runner.threads} is negative; 0 means one per usable core")
     dtype = DTYPES.get(runner.dtype) or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
-    return Machine(device, dtype, runner.threads or usable_cores())
+    return Machine(device, dtype, runner.threads or _default_threads())
 
 
 def devices() -> list[str]:
@@ -53,10 +53,8 @@ def has_fast_bfloat16(device: str) -> bool:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, or fewer when ``OMP_NUM_THREADS`` says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_bfloat16_flags() -> list[str]:
@@ -72,6 +70,11 @@ def cpu_info() -> dict[str, str]:
         return {}
     lines = file.read_text().split("\n\n")[0].splitlines()
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _default_threads() -> int:
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(usable_cores(), int(wanted)) if wanted.isdigit() and int(wanted) else usable_cores()
 
 
 def _device(wanted: str) -> str:

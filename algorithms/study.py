@@ -7,12 +7,10 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
-
-from rich.console import Console
 
 import envs.registry
 from agents.agent import Agent
@@ -22,20 +20,24 @@ from algorithms.cell import Cell
 from algorithms.layers import LayerSelection, parse_layer
 from algorithms.machine import Machine, choose
 from algorithms.meter import Meter, peak_memory_bytes, reset_peak_memory
-from algorithms.trackers import Trackers, make_trackers
+from algorithms.trackers import Trackers, console, make_trackers
 from algorithms.trainer import Trainer
 from algorithms.workers.local import LocalWorker
 from conf.schema import Config
 from evaluation.evaluate import evaluate, panel_items
 from evaluation.report import summary_table
-from evaluation.results import PanelRow, Result, score_array, write_result
+from evaluation.results import Panel, PanelRow, Result, score_array, write_result
 from evaluation.stats import mean_interval
 
 VERSIONS = ("onelayer", "torch", "transformers", "verl", "numpy", "gymnasium")
 
 
-def run_cell(config: Config) -> Result:
+def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
     """Run the cell that ``config`` names and return its result; a finished cell is only read.
+
+    Args:
+        config: The cell.
+        overrides: What was set on the command line, so that a report can print commands that match.
 
     Raises:
         CellError: Another process holds the cell, or the study was made with other settings.
@@ -46,17 +48,17 @@ def run_cell(config: Config) -> Result:
     model = resolve(config.model, config.task)
     selection = parse_layer(config.layer, model.n_blocks, seed=config.seed)
     cell = Cell(config, selection.label)
-    console = Console()
+    screen = console()
     with cell.locked():
         cell.claim()
         if cell.result is None:
-            _Run(config, cell, selection, machine, model).run()
+            _Run(config, cell, selection, machine, model, overrides).run()
             gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
         else:
-            console.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
+            screen.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
     result = cell.result
     assert result is not None, "a run that returns has written its result"
-    console.print(summary_table(result, cell.folder))
+    screen.print(summary_table(result, cell.folder))
     return result
 
 
@@ -64,9 +66,16 @@ class _Run:
     """Everything one unfinished cell needs, in the order it is needed."""
 
     def __init__(
-        self, config: Config, cell: Cell, selection: LayerSelection, machine: Machine, model: ModelFiles
+        self,
+        config: Config,
+        cell: Cell,
+        selection: LayerSelection,
+        machine: Machine,
+        model: ModelFiles,
+        overrides: Sequence[str],
     ) -> None:
         self.config, self.cell, self.selection, self.model = config, cell, selection, model
+        self.overrides = list(overrides)
         self.device = machine.device
         self.meter, self.started, self.evaluated_tokens = Meter(), time.perf_counter(), 0
         reset_peak_memory(self.device)
@@ -84,14 +93,14 @@ class _Run:
         """Evaluate, train, evaluate, and write the result last."""
         trainer = None if self.selection.trains_nothing else self.trainer()
         first_step = trainer.step if trainer else 0
-        trackers = make_trackers(self.config, self.cell.folder, self.selection.label, first_step)
+        tracker = make_trackers(self.config, self.cell.folder, self.selection.label, first_step)
         try:
             if first_step:
-                trackers.say(f"resuming after step {first_step}")
-            self.evaluate("before", trackers)
+                tracker.say(f"resuming after step {first_step}")
+            self.evaluate("before", tracker)
             if trainer:
-                audit = self.train(trainer, trackers)
-                self.evaluate("after", trackers)
+                audit = self.train(trainer, tracker)
+                self.evaluate("after", tracker)
             else:
                 audit = Audit(0, [0.0] * self.model.n_blocks, 0.0, [])
             self.cell.write_json("audit.json", audit.to_dict())
@@ -99,7 +108,7 @@ class _Run:
             if trainer:
                 trainer.discard_working_files()
         finally:
-            trackers.close()
+            tracker.close()
 
     def trainer(self) -> Trainer:
         """The trainer, at its newest checkpoint."""
@@ -107,19 +116,19 @@ class _Run:
             self.config, self.cell.folder, self.selection, self.worker, self.agent, self.make_env, self.meter
         )
 
-    def train(self, trainer: Trainer, trackers: Trackers) -> Audit:
+    def train(self, trainer: Trainer, tracker: Trackers) -> Audit:
         """Take the remaining steps, with an evaluation between them when the config asks for it."""
         every = self.config.evaluation.every
 
         def after_step(step: int) -> None:
             if every and step % every == 0 and step < self.config.steps:
-                self.evaluate(f"step={step}", trackers)
+                self.evaluate(f"step={step}", tracker)
 
         with _deferred_interrupt() as interrupted:
-            trainer.train(trackers, after_step, interrupted)
+            trainer.train(tracker, after_step, interrupted)
         return trainer.final_audit()
 
-    def evaluate(self, phase: str, trackers: Trackers) -> None:
+    def evaluate(self, phase: str, tracker: Trackers) -> None:
         """Play the panel, unless its rows are there already."""
         if self.cell.rows(phase):
             return
@@ -130,10 +139,9 @@ class _Run:
         self.evaluated_tokens += sum(row.tokens for row in rows)
         self.meter.lap()  # not part of a training step
         self.cell.add_rows(rows)
-        score = sum(row.outcome for row in rows) / len(rows)
-        trackers.say(
-            f"evaluation {phase}: score {score:.3f} ({len(self.items)} items x {len(rows) // len(self.items)})"
-        )
+        scored = [row.outcome for row in rows if row.status != "env_error"]
+        score = sum(scored) / len(scored) if scored else float("nan")
+        tracker.say(f"evaluation {phase}: score {score:.3f} ({len(self.items)} items x {len(rows) // len(self.items)})")
 
     def result(self, audit: Audit) -> Result:
         """Everything a report needs, from what is on disk and what was measured."""
@@ -141,11 +149,11 @@ class _Run:
         before = self.cell.rows("before")
         after = self.cell.rows("after") or before  # the base arm is evaluated once
         evaluating_s = self.meter.total_s.get("evaluate", 0.0)
-        panel = {
+        panel: Panel = {
             "task": config.task.name,
             "split": config.task.eval_split,
             "items": self.items,
-            "item_ids": list({row.item: row.item_id for row in after}.values()),
+            "item_ids": list(dict(sorted((row.item, row.item_id) for row in after)).values()),
             "samples": config.evaluation.samples,
             "seed": config.evaluation.seed,
             "temperature": float(config.evaluation.temperature),
@@ -179,6 +187,7 @@ class _Run:
             versions={name: importlib.metadata.version(name) for name in VERSIONS}
             | {"python": platform.python_version()},
             model_source=self.model.source,
+            overrides=self.overrides,
             counts=_counts(after),
             finished_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
@@ -202,8 +211,10 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(number, signal.default_int_handler)
         print("stopping after this step; press Ctrl-C again to stop at once", flush=True)
 
-    previous = signal.signal(signal.SIGINT, note)
+    # SIGTERM is how schedulers announce that a job's time is up.
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(seen)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

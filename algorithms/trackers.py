@@ -6,10 +6,10 @@ import hashlib
 import json
 import time
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -27,6 +27,12 @@ COLUMNS = {
     "response_tokens": "tokens",
     "seconds": "s/step",
 }
+
+
+def console() -> Console:
+    """A console that folds lines on a terminal and nowhere else: a log has no width."""
+    standard = Console()
+    return standard if standard.is_terminal else Console(width=200, color_system=None)
 
 
 class Tracker(Protocol):
@@ -96,7 +102,7 @@ class ConsoleTracker:
     """A live table of the last steps on a terminal; one plain line per step elsewhere."""
 
     def __init__(self, title: str, steps: int) -> None:
-        self._console = Console()
+        self._console = console()
         self._title, self._steps, self._rows = title, steps, deque[dict[str, float]](maxlen=12)
         self._live: Live | None = None
         self._console.print(f"[bold]{title}[/bold]", highlight=False)
@@ -145,11 +151,11 @@ class WandbTracker:
     def __init__(self, config: Config, folder: Path, layer: str) -> None:
         import wandb
 
-        fields = OmegaConf.to_container(OmegaConf.structured(config)) | {"layer": layer}
+        fields = asdict(config) | {"layer": layer}
         self._run: Any = wandb.init(
             project=config.tracker.project,
             entity=config.tracker.entity,
-            mode=config.tracker.mode,
+            mode=config.tracker.mode,  # type: ignore[arg-type]  # checked by the schema
             group=config.study,
             job_type=config.task.name,
             name=f"{config.task.name} {config.model.name} {config.algorithm.name} layer={layer} seed={config.seed}",

@@ -24,14 +24,15 @@ from algorithms.layers import LayerSelection
 from algorithms.meter import Meter, peak_memory_bytes
 from algorithms.trackers import Trackers
 from algorithms.workers.local import LocalWorker
+from conf.errors import UserError
 from conf.schema import Config
 
 
-class EnvironmentsBrokenError(RuntimeError):
+class EnvironmentsBrokenError(UserError, RuntimeError):
     """More episodes of a step were lost to their environments than the task allows."""
 
 
-class NoSignalError(RuntimeError):
+class NoSignalError(UserError, RuntimeError):
     """Training ended without a single group that had a signal: nothing was trained, and nothing can be concluded."""
 
 

@@ -8,8 +8,10 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from conf.errors import UserError
 
-class ConfigError(ValueError):
+
+class ConfigError(UserError, ValueError):
     """A value that parses but makes no sense; the message names the field and what is valid."""
 
 
@@ -163,6 +165,11 @@ class TrackerConfig:
     mode: str = "offline"
     """W&B mode: ``offline``, ``online`` or ``disabled``."""
     entity: str | None = None
+
+    def __post_init__(self) -> None:
+        modes = ("offline", "online", "disabled")
+        _require(self.mode in modes, "tracker.mode", self.mode, ", ".join(modes))
+        _require(self.name in (MISSING, "console", "wandb"), "tracker.name", self.name, "console, wandb")
 
 
 @dataclass

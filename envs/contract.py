@@ -55,6 +55,7 @@ def check_task(
                 for action in (*actions, *BAD_ACTIONS):
                     _check_episode(env, split, index, action)
                 _check_determinism(factory, split, index, [*actions, *BAD_ACTIONS[:5]])
+        _check_demonstrations(env, items)
         _check_reward_weights(factory, [*actions, *BAD_ACTIONS])
         _check_refusals(env, factory)
         _check_disjoint(env, max_items)
@@ -82,6 +83,7 @@ def _check_gymnasium(env: TaskEnv) -> None:
         warnings.filterwarnings(
             "error", message=".*(observation|reward|info|terminated|truncated).*", category=UserWarning
         )
+        env.action_space.seed(0)  # it samples actions without a seed: the same ones every time, please
         check_env(env)
 
 
@@ -155,6 +157,19 @@ def _play(env: TaskEnv, split: str, index: int, actions: Sequence[str]) -> list[
         if steps[-1][2] or steps[-1][3]:
             break
     return steps
+
+
+def _check_demonstrations(env: TaskEnv, items: int) -> None:
+    """Where a task has demonstrations, they solve their items."""
+    demonstration = getattr(env, "demonstration", None)
+    if demonstration is None:
+        return
+    for split in env.card.splits:
+        for index in range(min(items, env.size(split))):
+            _, info = env.reset(seed=0, options={"split": split, "index": index})
+            for text in demonstration(split, index):
+                info = env.step(text.strip())[-1]
+            assert info.get("success"), f"the demonstration of {split}[{index}] does not solve it"
 
 
 def _check_reward_weights(factory: Factory, actions: Sequence[str]) -> None:

@@ -82,6 +82,9 @@ class TaskEnv(gymnasium.Env[str, str], ABC):
     have ``admissible`` where the task knows it. ``anchor`` names the state just reached. ``reward`` is the weighted sum
     of the terms: ``outcome`` sums to [0, 1] over an episode (and over any beginning of one), the others lie in [-1, 0]
     per step.
+
+    A task may also have ``demonstration(split, index) -> list[str]``: what a good agent writes in each turn of the
+    item, as it continues the prompt (``" 7"``). The tiny model is warmed up on it.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own declaration

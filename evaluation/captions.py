@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,14 @@ from evaluation.results import Result
 def command(result: Result, folder: Path, layers: Sequence[str], seeds: Iterable[int]) -> str:
     """The shell line that runs ``layers`` beside ``result``, on the same panel, into the study at ``folder``.
 
-    Options that have their default are left out.
+    Whatever else was set on the command line that made ``result`` is set again.
     """
-    default, panel = Config(), result.panel
     options = {"study": result.study, "task": result.task, "model": result.model, "algorithm": result.algorithm}
     words = [f"{name}={value}" for name, value in options.items()]
     words += [f"layer={','.join(layers)}", f"seed={','.join(map(str, seeds))}"]
-    if result.steps not in (0, default.steps):
-        words.append(f"steps={result.steps}")
-    asked = {"items": len(panel["items"]), **{name: panel[name] for name in ("samples", "temperature", "seed")}}  # type: ignore[literal-required]
-    usual = asdict(default.evaluation)
-    words += [f"evaluation.{name}={value}" for name, value in asked.items() if value != usual[name]]
-    if str(folder.parent) != default.runs_dir:
+    chosen = {*options, "layer", "seed", "runs_dir"}
+    words += [override for override in result.overrides if override.partition("=")[0] not in chosen]
+    if str(folder.parent) != Config().runs_dir:
         words.append(f"runs_dir={folder.parent}")
     return "python run.py -m " + " ".join(_quoted(word) for word in words)
 

@@ -56,16 +56,18 @@ def evaluate(
     ]
     sampling = agent.sampling(evaluation.temperature)
     episodes = rollout(starts, make_env, agent, policy, sampling, task.max_turns)
-    return [_row(phase, episode) for episode in episodes]
+    # An episode whose reset failed does not know its item; its siblings do.
+    ids = {episode.start.index: episode.item_id for episode in episodes if episode.item_id}
+    return [_row(phase, episode, ids.get(episode.start.index, "")) for episode in episodes]
 
 
-def _row(phase: str, episode: Episode) -> PanelRow:
+def _row(phase: str, episode: Episode, item_id: str) -> PanelRow:
     last = episode.turns[-1] if episode.turns else None
     names = {name for turn in episode.turns for name in turn.reward_terms}
     return PanelRow(
         phase=phase,
         item=episode.start.index,
-        item_id=episode.item_id,
+        item_id=item_id,
         sample=episode.start.sample,
         outcome=float(episode.outcome),
         success=episode.success,

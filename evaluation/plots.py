@@ -29,11 +29,14 @@ def draw_contributions(comparisons: Sequence[Comparison], path: Path, confidence
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(max(4.6 * columns, 6.0), 3.9 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis, (comparison, arms) in zip(axes.flat, shown, strict=False):
-        _panel(axis, comparison, arms, confidence)
+        _panel(axis, comparison, arms)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"contribution C, {confidence:.0%} interval")
+    axes[0, 0].set_ylim(*_limits([arm for _, arms in shown for arm in arms]))
     figure.savefig(path, dpi=150, metadata={"Software": None})
     return True
 
@@ -42,7 +45,7 @@ def _resolved(comparison: Comparison) -> list[Arm]:
     return [arm for arm in comparison.arms if arm.depth is not None and arm.contribution and arm.contribution.resolved]
 
 
-def _panel(axis: Axes, comparison: Comparison, arms: list[Arm], confidence: float) -> None:
+def _panel(axis: Axes, comparison: Comparison, arms: list[Arm]) -> None:
     result = comparison.result
     for height, word in ((0.0, "base"), (1.0, "full")):
         axis.axhline(height, color=GREY, linewidth=1, linestyle="--", zorder=1)
@@ -58,10 +61,8 @@ def _panel(axis: Axes, comparison: Comparison, arms: list[Arm], confidence: floa
     if single and several:
         axis.legend(frameon=False, fontsize=8, loc="best")
     axis.set_xlim(-0.04, 1.04)
-    axis.set_ylim(*_limits(arms))
     axis.set_title(f"{result.task} · {result.model} · {result.algorithm}", fontsize=10)
     axis.set_xlabel(f"relative depth (0: first of {result.n_blocks} blocks, 1: last)")
-    axis.set_ylabel(f"contribution C, {confidence:.0%} interval")
     axis.spines[["top", "right"]].set_visible(False)
     counts = {len(arm.seeds) for arm in arms}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from conf.errors import UserError
 from evaluation.stats import complete_items
 
 SCHEMA = 1
@@ -24,7 +25,7 @@ EPISODES_FILE = "episodes.jsonl"
 _EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ResultError(ValueError):
+class ResultError(UserError, ValueError):
     """A file of a cell is not what the schema says; the message names file, field or line, expected and found."""
 
 
@@ -90,6 +91,8 @@ class Result:
     versions: dict[str, str]
     model_source: str
     """Where the weights came from, in words."""
+    overrides: list[str]
+    """What was set on the command line, in Hydra's words."""
     counts: dict[str, int]
     finished_at: str
     """ISO 8601."""

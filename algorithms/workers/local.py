@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import tempfile
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from tensordict import TensorDict
+from transformers.utils import logging as transformers_logging
+from verl.utils import tensordict_utils as tu
+from verl.workers.utils.padding import response_from_nested
 
+import algorithms.workers.platform  # noqa: F401  registers the CPU platform before verl looks for one
 from agents.models import ModelFiles
 from agents.sampler import Generation, Sampling
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
+from algorithms.workers.rows import nested, to_tensordict
 from conf.schema import Config
 
 os.environ.setdefault("VERL_LOGGING_LEVEL", "ERROR")
+# verl announces every optional backend that is not installed, torch a deprecation of its own.
+warnings.filterwarnings("ignore", message=".*engine is not available.*")
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+transformers_logging.disable_progress_bar()
 
 
 def _join_process_group(device: str) -> None:
@@ -36,11 +45,9 @@ def _join_process_group(device: str) -> None:
     os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "0")
-    # A file needs no port: many cells may run on one machine.
-    store = Path(tempfile.mkdtemp(prefix="onelayer-")) / "store"
-    dist.init_process_group(
-        "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl", init_method=f"file://{store}", rank=0, world_size=1
-    )
+    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+    # A store in memory needs no port: many cells may run on one machine.
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
 
 
 class LocalWorker:
@@ -55,36 +62,30 @@ class LocalWorker:
         torch.set_num_threads(machine.threads)
         os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
         _join_process_group(machine.device)
+        # Importing these makes verl settle on its platform, so not before the device is known.
         from verl.workers.engine_workers import ActorRolloutRefWorker
 
-        import algorithms.workers.platform  # noqa: F401  before verl asks which platform this is
         from algorithms.workers.verl_config import actor_rollout_ref, learning_rate
 
-        self._algorithm, self._temperature = config.algorithm, config.algorithm.temperature
+        self._algorithm, self._machine = config.algorithm, machine
         self._rollout_batch = config.runner.rollout_batch
         self.device, self.learning_rate = machine.device, learning_rate(config, selection)
-        self._machine = machine
+        role = "actor_rollout_ref" if config.algorithm.kl_coef > 0 else "actor_rollout"
         section = actor_rollout_ref(config, selection, machine, model)
-        role = (
-            "rollout"
-            if selection.trains_nothing
-            else "actor_rollout_ref"
-            if config.algorithm.kl_coef > 0
-            else "actor_rollout"
-        )
         with contextlib.redirect_stdout(None):  # verl prints the model's size and the number of steps
-            self._worker = ActorRolloutRefWorker(section, role=role)
-            self._worker.init_model()
+            worker = ActorRolloutRefWorker(section, role="rollout" if selection.trains_nothing else role)
+            worker.init_model()
+        self._worker = cast(Any, worker)
         # bfloat16 rollouts need a copy of the float32 weights; LoRA has no such copy to sync to.
         self._shares = machine.dtype == torch.float32 or config.model.lora_rank > 0
-        if role == "rollout" or not self._shares:
+        if selection.trains_nothing or not self._shares:
             self._worker.rollout.load(machine.dtype)
         else:
             self._worker.rollout.share(self.module)
 
     @property
     def engine(self) -> Any:
-        """Verl's training engine, ours by registration."""
+        """verl's training engine, ours by registration."""
         return self._worker.actor.engine
 
     @property
@@ -106,10 +107,7 @@ class LocalWorker:
 
     def log_probs(self, batch: Batch, *, reference: bool = False) -> list[list[float]]:
         """Log-probs of the response tokens under the trainer's weights, or under the frozen reference."""
-        from verl.utils import tensordict_utils as tu
-        from verl.workers.utils.padding import response_from_nested
-
-        data = self._tensors(batch, range(len(batch)), compute_loss=False)
+        data = self._rows(batch, range(len(batch)), compute_loss=False)
         mask = data["response_mask"]
         output = (self._worker.compute_ref_log_prob if reference else self._worker.compute_log_prob)(data)
         return [row.tolist() for row in response_from_nested(tu.get(output, "log_probs"), mask).unbind()]
@@ -117,25 +115,24 @@ class LocalWorker:
     def update(self, batch: Batch, advantage_B: NDArray[np.float64]) -> dict[str, float]:
         """One PPO update by verl (clipped loss, k3, gradient clipping, AdamW); returns its metrics.
 
-        Rows with advantage zero have gradient zero (without KL or entropy term), so they may be left out of the pass;
-        the normalisers of the loss still count them.
+        Rows of advantage zero have gradient zero, without KL or entropy term, so one update may leave them out of the
+        pass; the loss is still normalised by the whole batch.
         """
-        from verl.utils import tensordict_utils as tu
-
         algorithm = self._algorithm
-        droppable = algorithm.drop_zero_advantage and not algorithm.kl_coef and not algorithm.entropy_coef
         rows = list(range(len(batch)))
-        if droppable and algorithm.updates_per_step == 1:
+        other_terms = algorithm.kl_coef or algorithm.entropy_coef or algorithm.updates_per_step > 1
+        if algorithm.drop_zero_advantage and not other_terms:
             rows = [row for row in rows if advantage_B[row]]
         if not rows:
             return {"grad_norm": 0.0}
         tokens_B = np.array([len(ids) for ids in batch.response_ids])
-        old = batch.rollout_logprobs if algorithm.old_log_probs == "rollout" else self.log_probs(batch)
         # verl divides a token mean by the tokens it is given; this makes it the mean over the whole batch.
         scale = tokens_B[rows].sum() / tokens_B.sum() if algorithm.loss_agg_mode == "token-mean" else 1.0
         mini_batch = -(-len(rows) // algorithm.updates_per_step)
-        rows += rows[: -len(rows) % mini_batch]  # verl wants whole mini-batches
-        data = self._tensors(
+        padding = rows[: -len(rows) % mini_batch]  # verl wants whole mini-batches; repeated rows get advantage 0
+        advantage_R = np.concatenate([advantage_B[rows] * scale, np.zeros(len(padding))])
+        rows += padding
+        data = self._rows(
             batch,
             rows,
             global_batch_size=len(batch) // algorithm.updates_per_step,
@@ -144,11 +141,13 @@ class LocalWorker:
             seed=0,
             dataloader_kwargs={"shuffle": False},
         )
-        data["old_log_probs"] = _nested([old[row] for row in rows], torch.float32)
-        data["advantages"] = _nested([[advantage_B[row] * scale] * int(tokens_B[row]) for row in rows], torch.float32)
+        old = batch.rollout_logprobs if algorithm.old_log_probs == "rollout" else self.log_probs(batch)
+        data["old_log_probs"] = nested([old[row] for row in rows], torch.float32)
+        advantages = [[a] * int(tokens_B[row]) for row, a in zip(rows, advantage_R, strict=True)]
+        data["advantages"] = nested(advantages, torch.float32)
         if algorithm.kl_coef:
             reference = self.log_probs(batch, reference=True)
-            data["ref_log_prob"] = _nested([reference[row] for row in rows], torch.float32)
+            data["ref_log_prob"] = nested([reference[row] for row in rows], torch.float32)
         metrics = tu.get(self._worker.update_actor(data), "metrics")
         self.sync()
         return {name: float(np.mean(value)) for name, value in metrics.items() if value is not None}
@@ -158,32 +157,7 @@ class LocalWorker:
         if not self._shares:
             asyncio.run(self._worker.update_weights(mode="naive"))
 
-    def _tensors(self, batch: Batch, rows: Sequence[int], **settings: Any) -> TensorDict:
-        """Verl's no-padding form: nested tensors by row, settings beside them."""
-        from verl.utils import tensordict_utils as tu
-
-        prompts = [batch.prompt_ids[row] for row in rows]
-        responses = [batch.response_ids[row] for row in rows]
-        ones = _nested([[1] * len(response) for response in responses])
-        tensors = {
-            "prompts": _nested(prompts),
-            "responses": _nested(responses),
-            "input_ids": _nested([prompt + response for prompt, response in zip(prompts, responses, strict=True)]),
-            "position_ids": _nested([range(len(p) + len(r)) for p, r in zip(prompts, responses, strict=True)]),
-            "response_mask": ones,
-            "loss_mask": ones,
-        }
-        data = tu.get_tensordict(tensors, {})
-        tu.assign_non_tensor(
-            data,
-            temperature=self._temperature,
-            pad_token_id=0,
-            calculate_entropy=self._algorithm.entropy_coef > 0,
-            **settings,
-        )
-        return data
-
-
-def _nested(rows: Sequence[Sequence[float]], dtype: torch.dtype = torch.int64) -> torch.Tensor:
-    """A jagged tensor [B, ragged] from lists."""
-    return torch.nested.as_nested_tensor([torch.tensor(row, dtype=dtype) for row in rows], layout=torch.jagged)
+    def _rows(self, batch: Batch, rows: Sequence[int], **settings: Any) -> TensorDict:
+        algorithm = self._algorithm
+        entropy = algorithm.entropy_coef > 0
+        return to_tensordict(batch, rows, temperature=algorithm.temperature, calculate_entropy=entropy, **settings)

@@ -46,7 +46,7 @@ class CPUPlatform(PlatformBase):
 
     device_name = "cpu"
     vendor_name = "cpu"
-    device_module = _device_module()
+    device_module = _device_module()  # type: ignore[assignment]
 
     def is_available(self) -> bool:
         """A CPU is always there."""
@@ -56,7 +56,7 @@ class CPUPlatform(PlatformBase):
         """Chosen by verl's detection only where no accelerator answers."""
         return not torch.cuda.is_available()
 
-    def current_device(self) -> str:
+    def current_device(self) -> str:  # type: ignore[override]
         """``"cpu"``, not an index: verl hands it to ``Tensor.to``, where 0 would mean the first GPU."""
         return "cpu"
 
@@ -97,6 +97,10 @@ class CPUPlatform(PlatformBase):
         """No NVTX on CPU."""
         yield
 
-    manual_seed = manual_seed_all = staticmethod(torch.manual_seed)
+    def manual_seed(self, seed: int) -> None:
+        """Seed torch's CPU generator."""
+        torch.manual_seed(seed)
+
+    manual_seed_all = manual_seed
     set_device = synchronize = set_allocator_settings = empty_cache = _nothing
     profiler_start = profiler_stop = cudart = _nothing

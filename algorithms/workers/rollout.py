@@ -26,9 +26,9 @@ class HFLocalRollout(BaseRollout):
 
     def load(self, dtype: torch.dtype) -> None:
         """Load the starting weights: for a policy that never trains, or as the copy that will be synced."""
-        self.model = AutoModelForCausalLM.from_pretrained(
-            self.model_config.local_path, dtype=dtype, attn_implementation="sdpa"
-        ).to(get_device_name())
+        path = str(self.model_config.local_path)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+        self.model = model.to(get_device_name())
         # A frozen head on a sliced input makes torch's CPU matmul copy the whole head per row.
         self.model.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
         self.model.eval()

@@ -80,7 +80,7 @@ def actor_rollout_ref(config: Config, selection: LayerSelection, machine: Machin
             "log_prob_max_token_len_per_gpu": config.runner.max_tokens_per_pass,
         },
     }
-    defaults = OmegaConf.load(files("verl.trainer.config") / "_generated_ppo_trainer.yaml")
+    defaults = OmegaConf.create(files("verl.trainer.config").joinpath("_generated_ppo_trainer.yaml").read_text())
     with open_dict(defaults):
         merged = OmegaConf.merge(defaults, {"actor_rollout_ref": ours, "trainer": {"n_gpus_per_node": 1, "nnodes": 1}})
     return merged.actor_rollout_ref

@@ -68,8 +68,10 @@ class MathEnv(TaskEnv):
         return self._load().sources[self.check_split(split)]
 
     def demonstration(self, split: str, index: int) -> list[str]:
-        """Return what a right answer looks like as it continues the question: ``[" 7"]``."""
-        return [f" {self._load().problems[self.check_split(split)][index].answer}"]
+        """Return a right answer as it continues the prompt: ``[" 7"]``, boxed where math-verify scores."""
+        collection = self._load()
+        answer = collection.problems[self.check_split(split)][index].answer
+        return [f" \\boxed{{{answer}}}" if (self.scoring or collection.scoring) == "latex" else f" {answer}"]
 
     def _begin(self, split: str, index: int, **options: Any) -> Start:
         self.problem = self._load().problems[split][index]

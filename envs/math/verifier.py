@@ -43,12 +43,12 @@ class Job:
 class Verifier:
     """A process that scores answers, started at the first one. Threads may share it; a forked process gets its own."""
 
+    _process: subprocess.Popen[bytes] | None
+    _pipe: Connection | None
+
     def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
         self.time_limit_s = time_limit_s
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Connection | None = None
-        self._owner = os.getpid()
+        self._forget()
 
     def score(self, job: Job) -> tuple[float, str]:
         """Return the outcome in [0, 1] and a status.
@@ -57,7 +57,7 @@ class Verifier:
             RuntimeError: the process cannot be started.
         """
         if self._owner != os.getpid():
-            self.__init__(self.time_limit_s)  # type: ignore[misc]  # the parent's pipe is not ours to read
+            self._forget()  # the pipe is the parent's
         with self._lock:
             pipe = self._pipe or self._start()
             try:
@@ -82,6 +82,12 @@ class Verifier:
             self._process.kill()
             self._process.wait()
         self._pipe = self._process = None
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._process = None
+        self._pipe = None
+        self._owner = os.getpid()
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()

@@ -27,9 +27,10 @@ class Doors(envs.TaskEnv):
         return envs.Start(self.doors, item_id=f"{split}-{index}", admissible=["open", "wait"])
 
     def _act(self, action):
-        if "," not in action:
+        try:
+            outcome, nudge = map(float, action.split(","))
+        except ValueError:
             return envs.Transition(self.doors, {"format": -1.0}, valid=False, status="malformed")
-        outcome, nudge = (float(part) for part in action.split(","))
         return envs.Transition("open", {"outcome": outcome, "nudge": nudge}, success=outcome > 0, anchor="door")
 
 

@@ -87,6 +87,7 @@ def make_result(
         "audit": {"ok": True, "relative_change": [0.0] * 30, "other": 0.0},
         "versions": {"torch": "2.11.0"},
         "model_source": "embedded weights",
+        "overrides": [f"layer={layer}", f"evaluation.items={items}", f"evaluation.samples={samples}"],
         "counts": {"env_errors": 0},
         "finished_at": "2026-11-22T12:00:00+00:00",
     }

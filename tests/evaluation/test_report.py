@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from rich.console import Console
 from synthetic_study import WriteCell
 
-from conf.schema import Config
 from evaluation.captions import command, folded
 from evaluation.report import main, summary_table
 from evaluation.results import read_result
@@ -97,12 +95,13 @@ def test_no_gain_is_not_applicable(write_cell: WriteCell, capsys: pytest.Capture
 
 
 def test_missing_anchors_name_their_command(write_cell: WriteCell, capsys: pytest.CaptureFixture[str]) -> None:
-    write_cell(BASE, solved(18), layer="15", seed=1, steps=50)
-    study = write_cell(BASE, solved(18), layer="15", seed=0, steps=50).parents[4]
+    overrides = ["task=math", "layer=15", "steps=50", "algorithm.group_size=16"]
+    write_cell(BASE, solved(18), layer="15", seed=1, steps=50, overrides=overrides)
+    study = write_cell(BASE, solved(18), layer="15", seed=0, steps=50, overrides=overrides).parents[4]
     text = " ".join(printed(study, capsys).replace("\\\n", " ").split())
     assert (
         "python run.py -m study=demo task=math model=smollm2_135m algorithm=grpo 'layer=base,full' seed=0,1 steps=50 "
-        f"evaluation.items=40 evaluation.samples=2 runs_dir={study.parent}"
+        f"algorithm.group_size=16 runs_dir={study.parent}"
     ) in text
     assert "0.450 [" in text and " n/a " in text
     assert "identical in all cells, stand for the untrained model" in text
@@ -180,16 +179,8 @@ def test_one_run_ends_with_its_scores_and_what_to_run_next(study: Path) -> None:
     assert "'layer=base,full,0,15,29'" in text and f"python -m evaluation.report {study}" in text
 
 
-def test_commands_leave_out_what_is_the_default(study: Path) -> None:
+def test_commands_repeat_what_was_set(study: Path) -> None:
     result = read_result(study / "math/smollm2_135m/grpo/layer=15/seed=0/result.json")
     line = command(result, Path("runs/demo"), ["0", "1"], [0])
     assert line.endswith("'layer=0,1' seed=0 evaluation.items=40 evaluation.samples=2")
     assert folded(line, width=40).replace(" \\\n   ", "") == line
-
-
-def test_the_schema_has_the_defaults_of_the_config() -> None:
-    """``command`` leaves out what the dataclasses call the default; Hydra starts from the YAML."""
-    file = Path(__file__).parents[2] / "conf" / "config.yaml"
-    written, default = OmegaConf.load(file), OmegaConf.structured(Config())
-    assert written.evaluation == default.evaluation
-    assert (written.steps, written.runs_dir) == (default.steps, default.runs_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -10,13 +11,13 @@ import math_verify
 import pytest
 from math_verify.errors import TimeoutException
 
-from envs.math import verifier
+from envs.math import reward, verifier
 from envs.math.verifier import Job, Verifier, judge_latex
 
 
 @pytest.fixture(scope="module")
 def scorer():
-    scorer = Verifier()
+    scorer = reward._verifier()
     yield scorer
     scorer.close()
 
@@ -68,6 +69,17 @@ def test_from_another_thread(scorer):
     thread.start()
     thread.join()
     assert found == [(1, "ok")]
+
+
+def test_from_a_forked_process(scorer):
+    scorer.score(Job("latex", r"\boxed{8}", "8"))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(scorer_of_fork, (Job("latex", r"\boxed{9}", "8"),)) == (0, "ok")
+    assert scorer.score(Job("latex", r"\boxed{8}", "8")) == (1, "ok")
+
+
+def scorer_of_fork(job):
+    return reward._verifier().score(job)
 
 
 @pytest.mark.parametrize("name", ["parse", "verify"])

@@ -1,0 +1,136 @@
+"""A checkpoint comes back bit for bit, and the old one outlives every failure to write a new one."""
+
+import errno
+import resource
+
+import pytest
+import torch
+from torch import nn
+
+from algorithms import checkpoint
+from algorithms.checkpoint import CheckpointError
+
+
+class Training:
+    """A small network with an AdamW that has taken some steps."""
+
+    def __init__(self, seed, steps=0):
+        torch.manual_seed(seed)
+        self.model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+        self.model[0].requires_grad_(False)
+        self.parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=0.1)
+        self.take(steps)
+
+    def take(self, steps):
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            self.model(torch.randn(8, 64)).square().mean().backward()
+            self.optimizer.step()
+
+    def weights(self):
+        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_training_goes_on_bit_for_bit_from_a_checkpoint(tmp_path):
+    torch.use_deterministic_algorithms(True)
+    straight = Training(seed=0, steps=3)
+    saved = checkpoint.save(tmp_path, 3, straight.parameters, straight.optimizer)
+    at_three = straight.weights()
+    straight.take(4)
+
+    resumed = Training(seed=0)  # the same frozen weights, other trained ones
+    torch.manual_seed(999)
+    assert checkpoint.load(saved, resumed.parameters, resumed.optimizer) == 3
+    assert same(resumed.weights(), at_three)
+    resumed.take(4)
+    assert same(resumed.weights(), straight.weights())
+    assert not same(resumed.weights(), at_three)
+
+
+def test_only_the_newest_checkpoint_is_kept_and_holds_what_trains(tmp_path):
+    training = Training(seed=0, steps=1)
+    for step in (2, 10):
+        checkpoint.save(tmp_path, step, training.parameters, training.optimizer)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["step=000010"]
+    assert checkpoint.latest(tmp_path) == tmp_path / "step=000010"
+    saved = checkpoint.load_file(tmp_path / "step=000010" / "trained.safetensors")
+    assert sorted(saved) == ["2.bias", "2.weight"]
+
+
+def test_there_is_no_checkpoint_in_an_empty_or_missing_folder(tmp_path):
+    assert checkpoint.latest(tmp_path) is None
+    assert checkpoint.latest(tmp_path / "missing") is None
+
+
+@pytest.fixture
+def refusing_disk():
+    """From its call on, files of this process cannot grow past ``n`` bytes: the system itself refuses, as a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda n: resource.setrlimit(resource.RLIMIT_FSIZE, (n, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [100, 600], ids=["for no weights", "for the weights but not for the optimizer"])
+def test_a_disk_that_refuses_leaves_the_old_checkpoint(tmp_path, refusing_disk, room):
+    training = Training(seed=0, steps=1)
+    old = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+    before = training.weights()
+    training.take(1)
+    refusing_disk(room)
+    with pytest.raises(CheckpointError, match=r"checkpoint of step 2 .*Kept: step=000001; free some space.*resume"):
+        checkpoint.save(tmp_path, 2, training.parameters, training.optimizer)
+    assert list(tmp_path.iterdir()) == [old]
+    assert checkpoint.load(old, training.parameters, training.optimizer) == 1
+    assert same(training.weights(), before)
+
+
+@pytest.mark.parametrize("function", ["save_file", "_flush"])
+def test_no_space_left_on_the_device_leaves_the_old_checkpoint(tmp_path, monkeypatch, function):
+    training = Training(seed=0, steps=1)
+    old = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, function, full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        checkpoint.save(tmp_path, 2, training.parameters, training.optimizer)
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_first_checkpoint_that_fails_says_that_none_is_kept(tmp_path, refusing_disk):
+    training = Training(seed=0, steps=1)
+    refusing_disk(100)
+    with pytest.raises(CheckpointError, match="Kept: none"):
+        checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
+    (tmp_path / ".writing-1").mkdir()
+    (tmp_path / ".writing-1" / "trained.safetensors").write_bytes(b"torn")
+    training = Training(seed=0, steps=1)
+    assert checkpoint.latest(tmp_path) is None
+    new = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+    assert list(tmp_path.iterdir()) == [new]
+
+
+def test_a_checkpoint_of_other_parameters_is_refused_by_name(tmp_path):
+    training = Training(seed=0, steps=1)
+    saved = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+    del training.parameters["2.bias"]
+    before = training.weights()
+    with pytest.raises(CheckpointError, match=r"trains other parameters than this run, e.g. \['2.bias'\]"):
+        checkpoint.load(saved, training.parameters, training.optimizer)
+    assert same(training.weights(), before)
+
+
+def test_a_finished_cell_keeps_its_weights_only(tmp_path):
+    training = Training(seed=0, steps=1)
+    saved = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
+    checkpoint.keep_weights_only(tmp_path)
+    assert sorted(file.name for file in saved.iterdir()) == ["meta.json", "trained.safetensors"]
