@@ -63,13 +63,16 @@ class Cell:
             file.flush()
             yield
 
-    def claim(self) -> None:
+    def claim(self, model_source: str) -> None:
         """Record the settings that all cells of this task, model and algorithm share in the study, and the cell's own.
+
+        Args:
+            model_source: Where the weights came from: the same name can stand for other weights on another day.
 
         Raises:
             CellError: The study has other settings; the message lists the keys that differ.
         """
-        ours = _plain(self._config)
+        ours = _plain(self._config) | {"model_source": model_source}
         shared = {key: value for key, value in ours.items() if key not in FREE_KEYS}
         path = self._arm / SETTINGS_FILE
         if not path.exists():

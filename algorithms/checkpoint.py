@@ -36,7 +36,8 @@ def save(folder: Path, step: int, parameters: dict[str, torch.nn.Parameter], opt
     """
     final, draft = folder / f"step={step:06d}", folder / f".writing-{os.getpid()}"
     try:
-        shutil.rmtree(draft, ignore_errors=True)
+        for killed in folder.glob(".writing-*"):  # the cell is locked: nobody else is writing
+            shutil.rmtree(killed, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file({n: p.detach().cpu().contiguous() for n, p in parameters.items()}, draft / "trained.safetensors")
         torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, draft / "state.pt")

@@ -50,7 +50,7 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
     cell = Cell(config, selection.label)
     screen = console()
     with cell.locked():
-        cell.claim()
+        cell.claim(model.source)
         if cell.result is None:
             _Run(config, cell, selection, machine, model, overrides).run()
             gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
@@ -104,7 +104,9 @@ class _Run:
             else:
                 audit = Audit(0, [0.0] * self.model.n_blocks, 0.0, [])
             self.cell.write_json("audit.json", audit.to_dict())
-            write_result(self.cell.folder, self.result(audit))
+            result = self.result(audit)
+            write_result(self.cell.folder, result)
+            tracker.finished(result)
             if trainer:
                 trainer.discard_working_files()
         finally:

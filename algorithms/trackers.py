@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from conf.schema import Config
+from evaluation.results import Result
 
 METRICS_FILE = "metrics.jsonl"
 COLUMNS = {
@@ -44,6 +45,9 @@ class Tracker(Protocol):
     def log(self, metrics: dict[str, float]) -> None:
         """The metrics of one finished step, ``step`` among them."""
 
+    def finished(self, result: Result) -> None:
+        """The cell has its result."""
+
     def close(self) -> None:
         """The cell is over, well or not."""
 
@@ -64,6 +68,11 @@ class Trackers:
         for member in self._members:
             member.log(metrics)
 
+    def finished(self, result: Result) -> None:
+        """Pass on."""
+        for member in self._members:
+            member.finished(result)
+
     def close(self) -> None:
         """Pass on."""
         for member in self._members:
@@ -71,11 +80,11 @@ class Trackers:
 
 
 class MetricsFile:
-    """One JSON line per step. Opening it at step n drops the lines of later steps: a resumed run writes them anew."""
+    """One JSON line per step. Opened after n steps it drops the lines of later ones: a resumed run writes them anew."""
 
-    def __init__(self, path: Path, first_step: int) -> None:
+    def __init__(self, path: Path, steps_done: int) -> None:
         lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if _step_of(line) < first_step]
+        kept = [line for line in lines if _step_of(line) <= steps_done]
         path.write_text("".join(f"{line}\n" for line in kept))
         self._file = path.open("a", buffering=1)
 
@@ -85,6 +94,9 @@ class MetricsFile:
     def log(self, metrics: dict[str, float]) -> None:
         """Append one line."""
         self._file.write(json.dumps(metrics) + "\n")
+
+    def finished(self, result: Result) -> None:
+        """The result has its own file."""
 
     def close(self) -> None:
         """Close the file."""
@@ -122,6 +134,9 @@ class ConsoleTracker:
             self._live = Live(console=self._console, refresh_per_second=4)
             self._live.start()
         self._live.update(self._table())
+
+    def finished(self, result: Result) -> None:
+        """The study prints the result's table."""
 
     def close(self) -> None:
         """Leave the table on the screen."""
@@ -163,6 +178,7 @@ class WandbTracker:
             resume="allow",
             dir=str(folder),
             config=fields,
+            settings=wandb.Settings(silent=True),
         )
 
     def say(self, text: str) -> None:
@@ -172,15 +188,20 @@ class WandbTracker:
         """Send one step."""
         self._run.log(metrics, step=int(metrics["step"]))
 
+    def finished(self, result: Result) -> None:
+        """Put the scores where a sweep looks for them."""
+        names = ("score_before", "score", "low", "high", "seconds", "peak_memory_bytes")
+        self._run.summary.update({name: getattr(result, name) for name in names})
+
     def close(self) -> None:
         """Finish the run."""
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
-def make_trackers(config: Config, folder: Path, layer: str, first_step: int) -> Trackers:
+def make_trackers(config: Config, folder: Path, layer: str, steps_done: int) -> Trackers:
     """The trackers of one cell, by ``tracker.name``."""
     title = f"{config.task.name} | {config.model.name} | {config.algorithm.name} | layer={layer} | seed={config.seed}"
-    members: list[Tracker] = [MetricsFile(folder / METRICS_FILE, first_step), ConsoleTracker(title, config.steps)]
+    members: list[Tracker] = [MetricsFile(folder / METRICS_FILE, steps_done), ConsoleTracker(title, config.steps)]
     if config.tracker.name == "wandb":
         members.append(WandbTracker(config, folder, layer))
     return Trackers(members)

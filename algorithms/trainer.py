@@ -17,9 +17,10 @@ from agents.episode import Episode, Start
 from agents.rollout import MakeEnv, rollout
 from agents.seeding import seed_of
 from algorithms import checkpoint
-from algorithms.advantages import grpo, zero_variance_share
+from algorithms.advantages import zero_variance_share
 from algorithms.audit import Audit, Baseline, require
 from algorithms.batch import Batch, from_episodes
+from algorithms.estimators import estimator_of
 from algorithms.layers import LayerSelection
 from algorithms.meter import Meter, peak_memory_bytes
 from algorithms.trackers import Trackers
@@ -52,6 +53,7 @@ class Trainer:
         """Remember where the weights started, then put the newest checkpoint back, if there is one."""
         self._config, self._selection, self._worker = config, selection, worker
         self._agent, self._make_env, self._meter = agent, make_env, meter
+        self._advantages = estimator_of(config.algorithm)
         self._checkpoints = folder / "checkpoint"
         self._n_items = make_env().size(config.task.train_split)
         self._baseline = Baseline(worker.module, self._checkpoints / "start.safetensors")
@@ -76,12 +78,12 @@ class Trainer:
             if not self._moved and metrics["grad_norm"] > 0:
                 require(self.audit())
                 self._moved = True
+            metrics |= {"step": self.step, "peak_memory_bytes": peak_memory_bytes(self._worker.device)}
+            trackers.log(metrics)  # before the checkpoint: a run that resumes from it does not repeat the step
             interrupted = stopping()
             if interrupted or self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 with self._meter.phase("checkpoint"):
                     self._save()
-            metrics |= {"step": self.step, "peak_memory_bytes": peak_memory_bytes(self._worker.device)}
-            trackers.log(metrics)
             if interrupted:
                 raise KeyboardInterrupt
             after_step(self.step)
@@ -128,9 +130,8 @@ class Trainer:
                 f"(task.max_env_error_share={task.max_env_error_share}): {causes}"
             )
         batch = from_episodes(episodes)
-        advantage_N = grpo(batch.return_N, batch.group_N, normalize_std=algorithm.normalize_std)
         with self._meter.phase("update"):
-            update = self._worker.update(batch, advantage_N[batch.trajectory_B])
+            update = self._worker.update(batch, self._advantages(batch, algorithm))
         return self._metrics(episodes, batch, update)
 
     def _starts(self, step: int) -> list[Start]:

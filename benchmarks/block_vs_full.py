@@ -104,7 +104,7 @@ def main() -> None:
         f"{machine(options.threads)} · float32 · {in_pass} of {len(batch)} rows in the pass, {options.rounds} rounds\n"
     )
     head = ["layer", "update s", "time / full", "CPU time / full", "GiB before", "peak GiB", "peak / full"]
-    print(table([*head, f"<= {TIME_LIMIT} and <= {MEMORY_LIMIT}"], rows))
+    print(table([*head, f"time <= {TIME_LIMIT} and peak <= {MEMORY_LIMIT}"], rows))
 
 
 if __name__ == "__main__":

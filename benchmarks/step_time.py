@@ -11,7 +11,7 @@ The learning rate is 1e-12: AdamW does all its work, but the weights stand still
 NOT covered: bfloat16, GPUs, several passes per step, long answers, other algorithms, what happens between steps
 (metrics, audit, checkpoints). Both sides live in one process and share its allocator and file cache.
 
-    python benchmarks/step_time.py [--pairs 7] [--threads 1] [--model-path FOLDER] [--layers full 15]
+    python benchmarks/step_time.py [--pairs 7] [--threads 1] [--model-path FOLDER] [--layers full,15] [task=...]
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
         AssertionError: The two sides drew other answers, or their first gradients differ.
     """
     config = configuration(
-        f"layer={layer}", "algorithm.learning_rate=1e-12", model_path=options.model_path, threads=options.threads
+        f"layer={layer}",
+        "algorithm.learning_rate=1e-12",
+        *options.overrides,
+        model_path=options.model_path,
+        threads=options.threads,
     )
     ours, algorithm = Step.build(config), config.algorithm
     block = None if layer == "full" else int(layer)
@@ -111,10 +115,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7, help="rounds that count, after one that does not")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: one per usable core")
     parser.add_argument("--model-path", help="another model's folder")
-    parser.add_argument("--layers", nargs="+", default=["full", "15"])
+    parser.add_argument("--layers", default="full,15")
+    parser.add_argument("overrides", nargs="*", help="as for run.py, e.g. model=tiny task=math/reversed")
     options = parser.parse_args()
     rows = []
-    for layer in options.layers:
+    for layer in options.layers.split(","):
         rows += measure(layer, options)
         gc.collect()
     print(f"\n{machine(options.threads)} · float32 · {options.pairs} pairs\n")

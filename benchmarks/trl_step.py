@@ -32,6 +32,7 @@ from side_by_side import configuration, machine, ratios, spread, table
 
 from agents.models import load_tokenizer
 from algorithms.layers import parse_layer
+from algorithms.machine import choose
 from algorithms.meter import Meter, peak_memory_bytes
 from algorithms.trackers import Trackers
 from algorithms.trainer import Trainer
@@ -105,7 +106,7 @@ def job(config: Config, step: Step, trainer: Trainer, options: argparse.Namespac
         "model": str(step.model.path),
         "rows": rows,
         "steps": config.steps,
-        "threads": options.threads or step.worker._machine.threads,
+        "threads": choose(config.runner).threads,
         "stop_ids": sorted(step.sampling.stop_ids),
         "max_new_tokens": config.task.max_response_tokens,
         "group_size": algorithm.group_size,

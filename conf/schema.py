@@ -79,6 +79,8 @@ class AlgorithmConfig:
     """``conf/algorithm``: the update. Names follow the papers and verl."""
 
     name: str = MISSING
+    advantage: str = "grpo"
+    """The advantage function, one of ``algorithms.estimators.ESTIMATORS``."""
     groups_per_step: int = 8
     """Prompts per step."""
     group_size: int = 8

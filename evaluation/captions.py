@@ -20,10 +20,11 @@ def command(result: Result, folder: Path, layers: Sequence[str], seeds: Iterable
     Whatever else was set on the command line that made ``result`` is set again.
     """
     options = {"study": result.study, "task": result.task, "model": result.model, "algorithm": result.algorithm}
-    words = [f"{name}={value}" for name, value in options.items()]
-    words += [f"layer={','.join(layers)}", f"seed={','.join(map(str, seeds))}"]
-    chosen = {*options, "layer", "seed", "runs_dir"}
-    words += [override for override in result.overrides if override.partition("=")[0] not in chosen]
+    given = dict(override.partition("=")[::2] for override in result.overrides)
+    chosen = options | {name: given[name] for name in options if name in given and name != "study"}
+    chosen |= {"layer": ",".join(layers), "seed": ",".join(map(str, seeds))}
+    chosen |= {name: value for name, value in given.items() if name not in (*chosen, "runs_dir")}
+    words = [f"{name}={value}" for name, value in chosen.items()]
     if str(folder.parent) != Config().runs_dir:
         words.append(f"runs_dir={folder.parent}")
     return "python run.py -m " + " ".join(_quoted(word) for word in words)

@@ -20,7 +20,6 @@ from rich.text import Text
 from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
 from evaluation.comparison import Comparison, compare
 from evaluation.formats import HEADERS, as_data, as_markdown, cells, inside, spread, title
-from evaluation.plots import draw_contributions
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Problem, Result, StudyCells, read_cell, read_study
 from evaluation.stats import mean_interval, paired_difference
 
@@ -42,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not study.cells:
         print(_nothing_in(study), file=sys.stderr)
         return 2
+    from evaluation.plots import draw_contributions  # here, so that a run which prints its table needs no matplotlib
+
     comparisons, problems = compare(study, confidence)
     drawn = draw_contributions(comparisons, folder / FIGURE, confidence)
     page = as_markdown(folder, comparisons, problems, confidence, FIGURE if drawn else None)

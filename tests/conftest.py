@@ -7,6 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch; processes that tests start inherit it
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,16 @@ TinyConfig = Callable[..., Config]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``pytest --regenerate-golden tests/algorithms/test_golden.py`` writes tests/golden/ anew, in place of comparing."""
+    """``pytest --regenerate-golden tests/algorithms/test_golden.py`` writes ``tests/golden`` anew."""
     parser.addoption("--regenerate-golden", action="store_true", help="write tests/golden anew in place of comparing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked ``slow`` run only when ``-m`` speaks of them."""
+    if "slow" not in config.getoption("-m"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: run it with -m slow"))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +56,7 @@ def tiny_words(tiny_path: Path) -> list[str]:
         "model.learning_rate=0.001",
         "runner.device=cpu",
         "runner.dtype=float32",
-        "+task.reward_weights.format=1",
+        "++task.reward_weights.format=1",
         "task.max_response_tokens=6",
         "algorithm.groups_per_step=2",
         "algorithm.group_size=4",
@@ -59,23 +68,23 @@ def tiny_words(tiny_path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tiny_words: list[str]) -> Callable[[str], object]:
-    """Compose ``conf/config.yaml`` with the tiny words, once per algorithm."""
+def tiny_config_in(tiny_words: list[str]) -> TinyConfig:
+    """``tiny_config_in(folder, "layer=2", algorithm="dr_grpo")``: the tiny model, its runs in ``folder``."""
     schema.register()
     composed = {}
     for algorithm in ("grpo", "dr_grpo"):
         with initialize_config_module("conf", version_base="1.3"):
             composed[algorithm] = compose("config", [*tiny_words, f"algorithm={algorithm}"])
             OmegaConf.set_struct(composed[algorithm], False)
-    return composed.__getitem__
+
+    def of(folder: Path, *words: str, algorithm: str = "grpo") -> Config:
+        changed = OmegaConf.from_dotlist([f"runs_dir={folder / 'runs'}", *words])
+        return OmegaConf.to_object(OmegaConf.merge(composed[algorithm], changed))  # type: ignore[return-value]
+
+    return of
 
 
 @pytest.fixture
-def tiny_config(tiny_base: Callable[[str], object], tmp_path: Path) -> TinyConfig:
-    """``tiny_config("layer=2", "algorithm.kl_coef=0.1")``: a configuration of the tiny model, its runs in ``tmp_path``."""
-
-    def of(*words: str, algorithm: str = "grpo") -> Config:
-        changed = OmegaConf.from_dotlist([f"runs_dir={tmp_path / 'runs'}", *words])
-        return OmegaConf.to_object(OmegaConf.merge(tiny_base(algorithm), changed))  # type: ignore[return-value]
-
-    return of
+def tiny_config(tiny_config_in: TinyConfig, tmp_path: Path) -> TinyConfig:
+    """``tiny_config("layer=2")``: the same, its runs in ``tmp_path``."""
+    return partial(tiny_config_in, tmp_path)

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 import torch.distributed
 from tensordict import TensorDict
+from transformers import AutoModelForCausalLM
 from verl.utils import tensordict_utils as tu
 from verl.utils.device import get_device_name
+from verl.utils.model import _architecture_to_auto_class
 from verl.utils.torch_dtypes import PrecisionType
 from verl.utils.torch_functional import entropy_from_logits, logprobs_from_logits_naive
 from verl.workers.config.optimizer import build_optimizer
@@ -28,6 +30,9 @@ from algorithms.layers import LayerSelection, block_of_parameters, freeze
 
 SELECTION_KEY = "onelayer_selection"
 """Where the selection travels: ``model.override_config`` is a free dict that reaches every process of verl."""
+
+# verl takes what is not called ...ForCausalLM for a model without a head; GPT-2 is called GPT2LMHeadModel.
+_architecture_to_auto_class.setdefault("LMHeadModel", AutoModelForCausalLM)
 
 
 @EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")
@@ -42,6 +47,9 @@ class LayerMaskEngine(FSDPEngineWithLMHead):
         return LayerSelection.from_json(text) if text else None
 
     def _build_module(self) -> torch.nn.Module:
+        config = self.model_config.hf_config.get_text_config()
+        if not hasattr(config, "num_key_value_heads"):  # verl asks for it; GPT-2 and its like have as many as heads
+            config.num_key_value_heads = config.num_attention_heads
         module = super()._build_module()
         if self.selection and not self.engine_config.forward_only:
             freeze(module, self.selection)

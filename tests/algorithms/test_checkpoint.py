@@ -2,6 +2,7 @@
 
 import errno
 import resource
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -37,7 +38,6 @@ def same(left, right):
 
 
 def test_training_goes_on_bit_for_bit_from_a_checkpoint(tmp_path):
-    torch.use_deterministic_algorithms(True)
     straight = Training(seed=0, steps=3)
     saved = checkpoint.save(tmp_path, 3, straight.parameters, straight.optimizer)
     at_three = straight.weights()
@@ -67,22 +67,25 @@ def test_there_is_no_checkpoint_in_an_empty_or_missing_folder(tmp_path):
     assert checkpoint.latest(tmp_path / "missing") is None
 
 
-@pytest.fixture
-def refusing_disk():
-    """From its call on, files of this process cannot grow past ``n`` bytes: the system itself refuses, as a full disk."""
+@contextmanager
+def no_file_longer_than(n_bytes):
+    """The system itself refuses to write more, as it does on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n: resource.setrlimit(resource.RLIMIT_FSIZE, (n, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [100, 600], ids=["for no weights", "for the weights but not for the optimizer"])
-def test_a_disk_that_refuses_leaves_the_old_checkpoint(tmp_path, refusing_disk, room):
+def test_a_disk_that_refuses_leaves_the_old_checkpoint(tmp_path, room):
     training = Training(seed=0, steps=1)
     old = checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
     before = training.weights()
     training.take(1)
-    refusing_disk(room)
-    with pytest.raises(CheckpointError, match=r"checkpoint of step 2 .*Kept: step=000001; free some space.*resume"):
+    message = r"checkpoint of step 2 .*Kept: step=000001; free some space.*resume"
+    with pytest.raises(CheckpointError, match=message), no_file_longer_than(room):
         checkpoint.save(tmp_path, 2, training.parameters, training.optimizer)
     assert list(tmp_path.iterdir()) == [old]
     assert checkpoint.load(old, training.parameters, training.optimizer) == 1
@@ -103,10 +106,9 @@ def test_no_space_left_on_the_device_leaves_the_old_checkpoint(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_first_checkpoint_that_fails_says_that_none_is_kept(tmp_path, refusing_disk):
+def test_a_first_checkpoint_that_fails_says_that_none_is_kept(tmp_path):
     training = Training(seed=0, steps=1)
-    refusing_disk(100)
-    with pytest.raises(CheckpointError, match="Kept: none"):
+    with pytest.raises(CheckpointError, match="Kept: none"), no_file_longer_than(100):
         checkpoint.save(tmp_path, 1, training.parameters, training.optimizer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from agents.tiny import make_untrained
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "third_party_env"
@@ -56,6 +59,23 @@ def test_it_is_found_and_keeps_the_contract(installed, tmp_path):
         text=True,
     )
     assert done.stdout.strip().endswith("all found"), done.stderr
+
+
+def test_it_trains_and_is_evaluated_without_an_edit_of_ours(installed, tmp_path):
+    model = make_untrained(tmp_path / "model", n_blocks=2, hidden=32)
+    words = ["task=counting", "model=local", "model.name=untrained", f"model.path={model}", "layer=1", "steps=2"]
+    words += [f"runs_dir={tmp_path}", "evaluation.items=4", "evaluation.samples=2", "task.max_response_tokens=1"]
+    path = os.pathsep.join([str(installed), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *words, "model.learning_rate=1e-3"],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    cell = tmp_path / "default" / "counting" / "untrained" / "grpo" / "layer=1" / "seed=0"
+    assert json.loads((cell / "result.json").read_text())["audit"]["ok"]
+    assert len((cell / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_it_is_short():

@@ -1,0 +1,50 @@
+"""Every advantage that a configuration can name, on a batch of several turns with a broken episode in it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from agents.episode import Episode, Start, Turn
+from algorithms.batch import from_episodes
+from algorithms.estimators import ESTIMATORS, estimator_of
+from conf.schema import AlgorithmConfig, ConfigError
+
+
+def episode(group, member, *rewards, status="done"):
+    turns = [Turn([1], [2], [-1.0], [0.0], False, "", "", reward=reward, anchor="a") for reward in rewards]
+    return Episode(Start("train", 0, group, member, sampling_seed=0), turns, status=status)
+
+
+# Returns 0, 1 and 2 in the first group; 3 and 3 in the second, where one episode broke.
+BATCH = from_episodes(
+    [
+        episode(0, 0, 0.0),
+        episode(0, 1, 0.5, 0.5),
+        episode(0, 2, 0.0, 0.0, 2.0),
+        episode(1, 0, 3.0),
+        episode(1, 1, 9.0, status="env_error"),
+        episode(1, 2, 1.0, 2.0),
+    ]
+)
+
+
+def config(advantage, **changes):
+    return dataclasses.replace(AlgorithmConfig(name="test", learning_rate=1.0, advantage=advantage), **changes)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_gives_each_turn_a_finite_number(name):
+    advantage_B = estimator_of(config(name))(BATCH, config(name))
+    assert advantage_B.shape == (len(BATCH),) == (9,)
+    assert np.isfinite(advantage_B).all()
+
+
+def test_grpo_gives_every_turn_the_advantage_of_its_episode():
+    advantage_B = estimator_of(config("grpo"))(BATCH, config("grpo", normalize_std=False))
+    np.testing.assert_array_equal(advantage_B, [-1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+
+
+def test_an_unknown_advantage_is_refused_with_the_valid_ones():
+    with pytest.raises(ConfigError, match="algorithm.advantage=nope is unknown; valid: grpo"):
+        estimator_of(config("nope"))
