@@ -11,6 +11,8 @@ from agents.agent import Agent
 from agents.episode import Episode, Start, Turn
 from agents.sampler import Generation, Policy, Sampling
 from agents.seeding import seed_of
+from conf.errors import UserError
+from conf.schema import TaskConfig
 from envs import TaskEnv
 
 log = logging.getLogger(__name__)
@@ -18,8 +20,12 @@ log = logging.getLogger(__name__)
 MakeEnv = Callable[[], TaskEnv]
 
 
+class EnvironmentsBrokenError(UserError, RuntimeError):
+    """More episodes were lost to their environments than the task allows."""
+
+
 def rollout(
-    starts: Sequence[Start], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, max_turns: int
+    starts: Sequence[Start], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, task: TaskConfig
 ) -> list[Episode]:
     """Play one episode per start and return them in that order.
 
@@ -28,13 +34,14 @@ def rollout(
 
     Raises:
         ValueError: No starts.
+        EnvironmentsBrokenError: A share above ``task.max_env_error_share`` was lost.
     """
     if not starts:
         raise ValueError("a rollout needs at least one start")
     players = [_Player(start, make_env()) for start in starts]
     for player in players:
         player.reset()
-    for turn in range(max_turns):
+    for turn in range(task.max_turns):
         for player in players:
             player.read(agent)
         playing = [player for player in players if player.playing]
@@ -47,8 +54,16 @@ def rollout(
     for player in players:
         if player.playing:
             player.episode.status = "truncated"
-        player.env.close()
-    return [player.episode for player in players]
+        player.close()
+    episodes = [player.episode for player in players]
+    lost = [episode for episode in episodes if episode.status == "env_error"]
+    if len(lost) > task.max_env_error_share * len(episodes):
+        causes = "; ".join(sorted({episode.error for episode in lost})[:3])
+        raise EnvironmentsBrokenError(
+            f"{len(lost)} of {len(episodes)} episodes were lost to their environments "
+            f"(task.max_env_error_share={task.max_env_error_share}): {causes}"
+        )
+    return episodes
 
 
 def _at_own_cost(method: Callable[..., None]) -> Callable[..., None]:
@@ -105,6 +120,12 @@ class _Player:
         self.playing = not (terminated or truncated)
         self.episode.status = "truncated" if truncated and not terminated else "done"
         self._see(observation, info)
+
+    def close(self) -> None:
+        try:
+            self.env.close()
+        except Exception as error:  # the episode is over; what closing costs is not its business
+            log.warning("%s: close failed: %s", self.episode.start, error)
 
     def _see(self, observation: str, info: dict[str, Any]) -> None:
         self.observation, self.anchor = observation, str(info.get("anchor", observation))

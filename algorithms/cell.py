@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ class Cell:
             file.flush()
             yield
 
-    def claim(self, model_source: str) -> None:
-        """Record the settings that all cells of this task, model and algorithm share in the study, and the cell's own.
+    def check(self, model_source: str) -> None:
+        """Compare with the settings that all cells of this task, model and algorithm share in the study.
 
         Args:
             model_source: Where the weights came from: the same name can stand for other weights on another day.
@@ -72,24 +72,32 @@ class Cell:
         Raises:
             CellError: The study has other settings; the message lists the keys that differ.
         """
-        ours = _plain(self._config) | {"model_source": model_source}
-        shared = {key: value for key, value in ours.items() if key not in FREE_KEYS}
         path = self._arm / SETTINGS_FILE
         if not path.exists():
-            _write(path, OmegaConf.to_yaml(shared))
-        theirs = _flat(OmegaConf.to_container(OmegaConf.load(path)))
-        mine = _flat(shared)
+            return
+        theirs, ours = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(self._shared(model_source))
         differing = [
-            f"{key}: {theirs.get(key, 'absent')} there, {mine.get(key, 'absent')} here"
-            for key in sorted(theirs.keys() | mine.keys())
-            if theirs.get(key, "absent") != mine.get(key, "absent")
+            f"{key}: {theirs.get(key, 'absent')} there, {ours.get(key, 'absent')} here"
+            for key in sorted(theirs.keys() | ours.keys())
+            if theirs.get(key, "absent") != ours.get(key, "absent")
         ]
         if differing:
             raise CellError(
                 f"{self._arm} was made with other settings; cells of one study must share them. "
                 f"Differs: {'; '.join(differing)}. Use another study=<name>, or the same settings."
             )
-        _write(self.folder / "config.yaml", OmegaConf.to_yaml(ours))
+
+    def claim(self, model_source: str) -> None:
+        """Record the shared settings, unless another cell has, and this cell's own; see ``check`` for the error."""
+        path = self._arm / SETTINGS_FILE
+        with suppress(FileExistsError):  # the cell that came first decides
+            _write(path, OmegaConf.to_yaml(self._shared(model_source)), replace=False)
+        self.check(model_source)
+        _write(self.folder / "config.yaml", OmegaConf.to_yaml(_plain(self._config)))
+
+    def _shared(self, model_source: str) -> dict[str, Any]:
+        settings = _plain(self._config) | {"model_source": model_source}
+        return {key: value for key, value in settings.items() if key not in FREE_KEYS}
 
     def rows(self, phase: str) -> list[PanelRow]:
         """The panel rows of one phase, empty when it has not been evaluated."""
@@ -117,8 +125,15 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {key: leaf for name, child in tree.items() for key, leaf in _flat(child, f"{prefix}{name}.").items()}
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write a file whole or not at all; without ``replace``, raise ``FileExistsError`` when it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text)
-    os.replace(draft, path)
+    if replace:
+        draft.replace(path)
+        return
+    try:
+        os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -49,13 +49,17 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
     selection = parse_layer(config.layer, model.n_blocks, seed=config.seed)
     cell = Cell(config, selection.label)
     screen = console()
-    with cell.locked():
-        cell.claim(model.source)
-        if cell.result is None:
-            _Run(config, cell, selection, machine, model, overrides).run()
-            gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
-        else:
-            screen.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
+    cell.check(model.source)
+    if cell.result is not None:
+        screen.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
+    else:
+        run = _Run(config, cell, selection, machine, model, overrides)
+        with cell.locked():
+            cell.claim(model.source)
+            if cell.result is None:  # else another process finished it meanwhile
+                run.run()
+        del run
+        gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
     result = cell.result
     assert result is not None, "a run that returns has written its result"
     screen.print(summary_table(result, cell.folder))
@@ -63,7 +67,7 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
 
 
 class _Run:
-    """Everything one unfinished cell needs, in the order it is needed."""
+    """One unfinished cell. Making it finds what is wrong with the task, before anything is written."""
 
     def __init__(
         self,
@@ -75,10 +79,8 @@ class _Run:
         overrides: Sequence[str],
     ) -> None:
         self.config, self.cell, self.selection, self.model = config, cell, selection, model
-        self.overrides = list(overrides)
-        self.device = machine.device
+        self.machine, self.overrides = machine, list(overrides)
         self.meter, self.started, self.evaluated_tokens = Meter(), time.perf_counter(), 0
-        reset_peak_memory(self.device)
         task = config.task
         self.make_env = partial(
             envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights)
@@ -86,11 +88,12 @@ class _Run:
         self.env = self.make_env()
         self.items = panel_items(task, config.evaluation, self.env.size(task.eval_split))
         self.agent = Agent(load_tokenizer(model.path), task)
-        with self.meter.phase("start"):
-            self.worker = LocalWorker(config, selection, machine, model)
 
     def run(self) -> None:
         """Evaluate, train, evaluate, and write the result last."""
+        reset_peak_memory(self.machine.device)
+        with self.meter.phase("start"):
+            self.worker = LocalWorker(self.config, self.selection, self.machine, self.model)
         trainer = None if self.selection.trains_nothing else self.trainer()
         first_step = trainer.step if trainer else 0
         tracker = make_trackers(self.config, self.cell.folder, self.selection.label, first_step)
@@ -183,7 +186,7 @@ class _Run:
             seconds=time.perf_counter() - self.started,
             seconds_per_phase=dict(self.meter.total_s),
             tokens_per_second=self.evaluated_tokens / evaluating_s if evaluating_s else 0.0,
-            peak_memory_bytes=peak_memory_bytes(self.device),
+            peak_memory_bytes=peak_memory_bytes(self.machine.device),
             learning_rate=self.worker.learning_rate,
             audit={"ok": audit.ok, "relative_change": audit.relative_change_L, "other": audit.other},
             versions={name: importlib.metadata.version(name) for name in VERSIONS}

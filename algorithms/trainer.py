@@ -29,10 +29,6 @@ from conf.errors import UserError
 from conf.schema import Config
 
 
-class EnvironmentsBrokenError(UserError, RuntimeError):
-    """More episodes of a step were lost to their environments than the task allows."""
-
-
 class NoSignalError(UserError, RuntimeError):
     """Training ended without a single group that had a signal: nothing was trained, and nothing can be concluded."""
 
@@ -121,14 +117,7 @@ class Trainer:
         with self._meter.phase("generate"):
             sampling = self._agent.sampling(algorithm.temperature)
             starts = self._starts(step)
-            episodes = rollout(starts, self._make_env, self._agent, self._worker, sampling, task.max_turns)
-        lost = [episode for episode in episodes if episode.status == "env_error"]
-        if len(lost) > task.max_env_error_share * len(episodes):
-            causes = "; ".join(sorted({episode.error for episode in lost})[:3])
-            raise EnvironmentsBrokenError(
-                f"{len(lost)} of {len(episodes)} episodes of step {step} were lost "
-                f"(task.max_env_error_share={task.max_env_error_share}): {causes}"
-            )
+            episodes = rollout(starts, self._make_env, self._agent, self._worker, sampling, task)
         batch = from_episodes(episodes)
         with self._meter.phase("update"):
             update = self._worker.update(batch, self._advantages(batch, algorithm))

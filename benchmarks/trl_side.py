@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +62,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(job["model"], padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32, attn_implementation="sdpa")
     config = GRPOConfig(
-        output_dir=tempfile.mkdtemp(),
+        output_dir=str(Path(sys.argv[1]).with_name("trl")),
         use_cpu=True,
         bf16=False,
         per_device_train_batch_size=job["batch"],

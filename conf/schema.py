@@ -195,6 +195,9 @@ class Config:
     def __post_init__(self) -> None:
         _positive(self, "", "checkpoint_every")
         _require(self.steps >= 1, "steps", self.steps, "at least 1; for the untrained model say layer=base")
+        longest = self.task.max_prompt_tokens + self.task.max_response_tokens
+        passes = self.runner.max_tokens_per_pass
+        _require(passes >= longest, "runner.max_tokens_per_pass", passes, f"one row may have {longest} tokens")
         _require("/" not in self.study and self.study not in ("", ".", ".."), "study", self.study, "a folder's name")
 
 

@@ -12,8 +12,9 @@ from itertools import groupby
 
 import numpy as np
 
+from evaluation.cells import Cell, Problem, StudyCells
 from evaluation.contribution import Contribution, contribution
-from evaluation.results import Cell, Problem, Result, StudyCells
+from evaluation.results import Result
 from evaluation.stats import Interval, mean_interval, paired_difference
 
 ANCHORS = ("base", "full")

@@ -48,6 +48,9 @@ def evaluate(
 
     The sampling seed of an attempt depends on panel seed, item and sample only, so all arms share their random numbers
     and differences between arms are paired.
+
+    Raises:
+        EnvironmentsBrokenError: Too many episodes were lost to their environments.
     """
     starts = [
         Start(task.eval_split, item, group, sample, seed_of("panel", task.name, evaluation.seed, item, sample))
@@ -55,7 +58,7 @@ def evaluate(
         for sample in range(evaluation.samples)
     ]
     sampling = agent.sampling(evaluation.temperature)
-    episodes = rollout(starts, make_env, agent, policy, sampling, task.max_turns)
+    episodes = rollout(starts, make_env, agent, policy, sampling, task)
     # An episode whose reset failed does not know its item; its siblings do.
     ids = {episode.start.index: episode.item_id for episode in episodes if episode.item_id}
     return [_row(phase, episode, ids.get(episode.start.index, "")) for episode in episodes]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from evaluation.captions import caveats, legend, missing_anchors, provenance
+from evaluation.cells import Problem
 from evaluation.comparison import ANCHORS, Arm, Comparison
-from evaluation.results import Problem
 from evaluation.stats import Interval
 
 HEADERS = {

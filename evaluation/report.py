@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
+from evaluation.cells import Problem, StudyCells, read_cell, read_study
 from evaluation.comparison import Comparison, compare
 from evaluation.formats import HEADERS, as_data, as_markdown, cells, inside, spread, title
-from evaluation.results import EPISODES_FILE, RESULT_FILE, Problem, Result, StudyCells, read_cell, read_study
+from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
 from evaluation.stats import mean_interval, paired_difference
 
 FIGURE, PAGE = "contribution.png", "report.md"

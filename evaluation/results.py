@@ -17,7 +17,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from conf.errors import UserError
-from evaluation.stats import complete_items
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
@@ -220,73 +219,6 @@ def score_array(rows: Sequence[PanelRow], panel: Panel) -> np.ndarray:
         first = f"item {panel['items'][place]} ({panel['item_ids'][place]}), sample {sample}"
         raise ResultError(f"{(~seen_IK).sum()} of {seen_IK.size} (item, sample) pairs are missing, first: {first}")
     return scores_IK
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A finished cell: its result and the scores of the panel before and after training, ``nan`` where none."""
-
-    folder: Path
-    result: Result
-    before_IK: np.ndarray
-    after_IK: np.ndarray
-    truncated: float
-    """Share of the episodes after training in which an answer hit the token limit."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in a study's folder that is left out of the report, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class StudyCells:
-    """What a study's folder holds."""
-
-    folder: Path
-    cells: list[Cell]
-    problems: list[Problem]
-
-
-def read_cell(folder: Path) -> Cell:
-    """Read one finished cell; a cell that took no step may have one evaluation for both phases.
-
-    Raises:
-        ResultError: a file is missing or bad, or the rows and ``result.json`` disagree.
-    """
-    for name in (RESULT_FILE, EPISODES_FILE):
-        if not (folder / name).is_file():
-            raise ResultError(f"unfinished: no {name}")
-    result, path = read_result(folder / RESULT_FILE), folder / EPISODES_FILE
-    rows = read_rows(path)
-    before = [row for row in rows if row.phase == "before"]
-    after = [row for row in rows if row.phase == "after"] or (before if result.steps == 0 else [])
-    scores: list[np.ndarray] = []
-    for phase, chosen, expected in (("before", before, result.score_before), ("after", after, result.score)):
-        try:
-            scores.append(score_array(chosen, result.panel))
-        except ResultError as error:
-            raise ResultError(f"{path}: phase {phase}: {error}") from error
-        found = float(complete_items(scores[-1][None])[0].mean())
-        if abs(found - expected) > 1e-6:
-            raise ResultError(f"{path}: phase {phase}: the rows' score is {found}, {RESULT_FILE} says {expected}")
-    before_IK, after_IK = scores
-    return Cell(folder, result, before_IK, after_IK, sum(row.truncated for row in after) / len(after))
-
-
-def read_study(folder: Path) -> StudyCells:
-    """Read every cell below ``folder``; what cannot be read becomes a problem, the rest is still there."""
-    folders = {path.parent for path in folder.rglob(RESULT_FILE)} | set(folder.rglob("seed=*"))
-    cells, problems = [], []
-    for cell in sorted(folders):
-        try:
-            cells.append(read_cell(cell))
-        except (OSError, ValueError) as error:
-            problems.append(Problem(cell, str(error)))
-    return StudyCells(folder, cells, problems)
 
 
 def _parse(adapter: TypeAdapter[Any], raw: bytes, where: str) -> Any:

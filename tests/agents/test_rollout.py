@@ -72,11 +72,12 @@ def start(index, group=0, sample=0):
 
 
 def play(starts, answer=lambda text: "-\nand more", max_turns=4):
-    task = TaskConfig(name="count", env_id="-", prompt="qa", stop=["\n"], max_prompt_tokens=40)
+    task = TaskConfig(name="count", env_id="-", prompt="qa", stop=["\n"], max_prompt_tokens=40, max_turns=max_turns)
+    task.max_env_error_share = 1.0
     policy = Scripted(answer)
     agent = Agent(TOKENIZER, task)
     make_env = lambda: CountDown({"outcome": 1.0, "format": 0.5})  # noqa: E731
-    return rollout(starts, make_env, agent, policy, agent.sampling(1.0), max_turns), policy
+    return rollout(starts, make_env, agent, policy, agent.sampling(1.0), task), policy
 
 
 def test_an_episode_is_its_turns():

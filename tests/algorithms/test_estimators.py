@@ -46,5 +46,5 @@ def test_grpo_gives_every_turn_the_advantage_of_its_episode():
 
 
 def test_an_unknown_advantage_is_refused_with_the_valid_ones():
-    with pytest.raises(ConfigError, match="algorithm.advantage=nope is unknown; valid: grpo"):
+    with pytest.raises(ConfigError, match=r"algorithm.advantage=nope is unknown; valid: grpo"):
         estimator_of(config("nope"))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from synthetic_study import WriteCell, make_result, panel_rows, write_rows
 
+from evaluation.cells import read_study
 from evaluation.results import (
     EPISODES_FILE,
     RESULT_FILE,
     ResultError,
     read_result,
     read_rows,
-    read_study,
     score_array,
     write_result,
 )

@@ -61,9 +61,11 @@ def test_full_has_the_gradient_of_every_parameter(worker, batch, start):
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo"])
-@pytest.mark.parametrize("word", ["algorithm.drop_zero_advantage=false", "runner.max_tokens_per_pass=40"])
-def test_the_gradient_does_not_depend_on(worker, batch, start, word, algorithm):
-    metrics = worker("layer=2", word, algorithm=algorithm).update(batch, ADVANTAGES)
+@pytest.mark.parametrize(
+    "words", [["algorithm.drop_zero_advantage=false"], ["runner.max_tokens_per_pass=40", "task.max_prompt_tokens=34"]]
+)
+def test_the_gradient_does_not_depend_on(worker, batch, start, words, algorithm):
+    metrics = worker("layer=2", *words, algorithm=algorithm).update(batch, ADVANTAGES)
     normaliser = {"grpo": token_mean, "dr_grpo": constant}[algorithm]
     loss, norm = by_hand(start, batch, normaliser=normaliser, trained=in_block(2))
     assert metrics["loss"] == pytest.approx(loss, rel=1e-4)
