@@ -1,8 +1,14 @@
-"""What happens to the lines of ``metrics.jsonl`` when a run is cut off and resumed."""
+"""Where progress goes: a line per step on disk, plain lines in a log, an offline W&B run that knows its study."""
 
 import json
+from types import SimpleNamespace
 
-from algorithms.trackers import MetricsFile
+from algorithms.trackers import ConsoleTracker, MetricsFile, WandbTracker
+
+STEP = {
+    "step": 1, "reward": 0.25, "success": 0.25, "zero_variance_groups": 0.5, "entropy": 1.0, "grad_norm": 0.1,
+    "response_tokens": 5.0, "seconds": 2.0,
+}  # fmt: skip
 
 
 def steps_in(path):
@@ -39,3 +45,26 @@ def test_a_step_is_on_disk_as_soon_as_it_is_logged(tmp_path):
     file.log({"step": 1})
     assert steps_in(tmp_path / "metrics.jsonl") == [1]
     file.close()
+
+
+def test_a_log_gets_one_plain_line_per_step(capsys):
+    tracker = ConsoleTracker("a cell", steps=3)
+    tracker.log(STEP)
+    tracker.close()
+    title, line = capsys.readouterr().out.splitlines()
+    assert title == "a cell"
+    assert "reward 0.25" in line and "s/step 2" in line and "left 00:00:04" in line
+
+
+def test_wandb_gets_an_offline_run_grouped_by_study_with_config_and_layer_as_fields(tiny_config, tmp_path):
+    config = tiny_config("tracker.name=wandb", "study=sweep")
+    tracker = WandbTracker(config, tmp_path, "mid:1")
+    run = tracker._run
+    assert (run.group, run.project, run.settings.mode) == ("sweep", "onelayer", "offline")
+    assert run.config["layer"] == "mid:1" and run.config["algorithm"]["group_size"] == config.algorithm.group_size
+    tracker.log(STEP)
+    scores = {"score_before": 0.1, "score": 0.5, "low": 0.4, "high": 0.6, "seconds": 9.0, "peak_memory_bytes": 1}
+    tracker.finished(SimpleNamespace(**scores))
+    assert run.summary["score"] == 0.5
+    tracker.close()
+    assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
