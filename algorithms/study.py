@@ -22,7 +22,7 @@ from algorithms.machine import Machine, choose
 from algorithms.meter import Meter, peak_memory_bytes, reset_peak_memory
 from algorithms.trackers import Trackers, console, make_trackers
 from algorithms.trainer import Trainer
-from algorithms.workers.local import LocalWorker
+from algorithms.workers.local import LocalWorker, start_verl
 from conf.schema import Config
 from evaluation.evaluate import evaluate, panel_items
 from evaluation.report import summary_table
@@ -53,6 +53,7 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
     if cell.result is not None:
         screen.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
     else:
+        start_verl(machine)
         run = _Run(config, cell, selection, machine, model, overrides)
         with cell.locked():
             cell.claim(model.source)

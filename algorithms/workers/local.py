@@ -37,6 +37,17 @@ logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 transformers_logging.disable_progress_bar()
 
 
+def start_verl(machine: Machine) -> None:
+    """Tell verl which device this process uses, then import its worker; calling it again does nothing.
+
+    Call it before anything large is alive: verl keeps the tracebacks of the optional imports that failed, and with
+    them, for as long as the process lives, every frame that was waiting for the import.
+    """
+    os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
+    _join_process_group(machine.device)
+    import verl.workers.engine_workers  # noqa: F401  here verl settles on its platform
+
+
 def _join_process_group(device: str) -> None:
     """Make a group of one before verl does: on CPU it would ask torch for the same backend twice."""
     if dist.is_initialized():
@@ -59,9 +70,7 @@ class LocalWorker:
             LayerError: The selection trains nothing in this model.
         """
         torch.set_num_threads(machine.threads)
-        os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
-        _join_process_group(machine.device)
-        # Importing these makes verl settle on its platform, so not before the device is known.
+        start_verl(machine)
         from verl.workers.engine_workers import ActorRolloutRefWorker
 
         from algorithms.workers.verl_config import actor_rollout_ref, learning_rate
