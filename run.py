@@ -30,7 +30,7 @@ def job(config: DictConfig) -> None:
         run_cell(cast(Config, OmegaConf.to_object(config)), HydraConfig.get().overrides.task)
     except (UserError, ValueError, OSError, OmegaConfBaseException) as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # at the end Hydra tells of the first failure only
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error in {' '.join(HydraConfig.get().overrides.task)}: {error}", file=sys.stderr)
         raise CompactHydraException(f"error: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,18 @@ class ModelFiles:
     path: Path
     source: str
     n_blocks: int
+
+    def fingerprint(self) -> str:
+        """A short hash of the weight files: their names, sizes and 64 samples of 64 KiB spread over each."""
+        digest = hashlib.sha256()
+        for file in sorted([*self.path.glob("*.safetensors"), *self.path.glob("*.bin")]):
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size} ".encode())
+            with file.open("rb") as stream:
+                for sample in range(64):
+                    stream.seek(sample * max(size - 65536, 0) // 63)
+                    digest.update(stream.read(65536))
+        return digest.hexdigest()[:16]
 
 
 def resolve(model: ModelConfig, task: TaskConfig | None = None) -> ModelFiles:

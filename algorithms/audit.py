@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -57,7 +57,10 @@ class Baseline:
         self._hashes = {name: _hash(p) for name, p in model.named_parameters() if not p.requires_grad}
         start = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(start, file)
+        try:
+            save_file(start, file)
+        except (OSError, SafetensorError) as error:
+            raise AuditError(f"cannot keep the starting weights in {file}: {error}") from error
 
     def audit(self, model: nn.Module, selection: LayerSelection, step: int) -> Audit:
         """Compare ``model`` with its start.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -63,11 +63,11 @@ class Cell:
             file.flush()
             yield
 
-    def check(self, model_source: str) -> None:
+    def check(self, identity: Mapping[str, str]) -> None:
         """Compare with the settings that all cells of this task, model and algorithm share in the study.
 
         Args:
-            model_source: Where the weights came from: the same name can stand for other weights on another day.
+            identity: What weights and data are, beyond their names: the same name can stand for others another day.
 
         Raises:
             CellError: The study has other settings; the message lists the keys that differ.
@@ -75,7 +75,7 @@ class Cell:
         path = self._arm / SETTINGS_FILE
         if not path.exists():
             return
-        theirs, ours = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(self._shared(model_source))
+        theirs, ours = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(self._shared(identity))
         differing = [
             f"{key}: {theirs.get(key, 'absent')} there, {ours.get(key, 'absent')} here"
             for key in sorted(theirs.keys() | ours.keys())
@@ -87,22 +87,31 @@ class Cell:
                 f"Differs: {'; '.join(differing)}. Use another study=<name>, or the same settings."
             )
 
-    def claim(self, model_source: str) -> None:
+    def claim(self, identity: Mapping[str, str]) -> None:
         """Record the shared settings, unless another cell has, and this cell's own; see ``check`` for the error."""
         path = self._arm / SETTINGS_FILE
         with suppress(FileExistsError):  # the cell that came first decides
-            _write(path, OmegaConf.to_yaml(self._shared(model_source)), replace=False)
-        self.check(model_source)
+            _write(path, OmegaConf.to_yaml(self._shared(identity)), replace=False)
+        self.check(identity)
         _write(self.folder / "config.yaml", OmegaConf.to_yaml(_plain(self._config)))
 
-    def _shared(self, model_source: str) -> dict[str, Any]:
-        settings = _plain(self._config) | {"model_source": model_source}
+    def _shared(self, identity: Mapping[str, str]) -> dict[str, Any]:
+        settings = _plain(self._config) | {"identity": dict(identity)}
         return {key: value for key, value in settings.items() if key not in FREE_KEYS}
 
     def rows(self, phase: str) -> list[PanelRow]:
-        """The panel rows of one phase, empty when it has not been evaluated."""
-        path = self.folder / EPISODES_FILE
-        return read_rows(path, phase) if path.exists() else []
+        """The panel rows of one phase, empty when it has not been evaluated.
+
+        Raises:
+            CellError, ResultError: Rows are missing or bad: somebody edited the file.
+        """
+        path, evaluation = self.folder / EPISODES_FILE, self._config.evaluation
+        rows = read_rows(path, phase) if path.exists() else []
+        if len(rows) % evaluation.samples or (
+            rows and len({row.item for row in rows}) * evaluation.samples != len(rows)
+        ):
+            raise CellError(f"{path}: rows of phase {phase} are missing; delete the file and they are played again")
+        return rows
 
     def add_rows(self, rows: list[PanelRow]) -> None:
         """Append the rows of a phase: all of them or, if this is cut off, none."""

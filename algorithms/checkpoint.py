@@ -71,15 +71,20 @@ def load(checkpoint: Path, parameters: dict[str, torch.nn.Parameter], optimizer:
     Raises:
         CheckpointError: The checkpoint trains other parameters than this run.
     """
-    meta = json.loads((checkpoint / "meta.json").read_text())
+    try:
+        meta = json.loads((checkpoint / "meta.json").read_text())
+        saved = load_file(checkpoint / "trained.safetensors")
+        state = torch.load(checkpoint / "state.pt", weights_only=True)
+    except Exception as error:  # every reader has errors of its own for a damaged file
+        raise CheckpointError(
+            f"{checkpoint} cannot be read: {error}. Delete this folder; the same command then starts over."
+        ) from error
     if meta["parameters"] != sorted(parameters):
         differing = sorted(set(meta["parameters"]) ^ set(parameters))
         raise CheckpointError(f"{checkpoint} trains other parameters than this run, e.g. {differing[:3]}")
-    saved = load_file(checkpoint / "trained.safetensors")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(saved[name])
-    state = torch.load(checkpoint / "state.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["rng"])
     return int(meta["step"])

@@ -6,7 +6,6 @@ import gc
 import importlib.metadata
 import platform
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -17,10 +16,11 @@ from agents.agent import Agent
 from agents.models import ModelFiles, load_tokenizer, resolve
 from algorithms.audit import Audit
 from algorithms.cell import Cell
+from algorithms.estimators import estimator_of
 from algorithms.layers import LayerSelection, parse_layer
 from algorithms.machine import Machine, choose
 from algorithms.meter import Meter, peak_memory_bytes, reset_peak_memory
-from algorithms.trackers import Trackers, console, make_trackers
+from algorithms.trackers import METRICS_FILE, Trackers, console, make_trackers, seconds_per_phase
 from algorithms.trainer import Trainer
 from algorithms.workers.local import LocalWorker, start_verl
 from conf.schema import Config
@@ -49,18 +49,18 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
     selection = parse_layer(config.layer, model.n_blocks, seed=config.seed)
     cell = Cell(config, selection.label)
     screen = console()
-    cell.check(model.source)
+    run = _Run(config, cell, selection, machine, model, overrides)
+    cell.check(run.identity)
     if cell.result is not None:
         screen.print(f"finished before, nothing to do: {cell.folder}", highlight=False)
     else:
         start_verl(machine)
-        run = _Run(config, cell, selection, machine, model, overrides)
         with cell.locked():
-            cell.claim(model.source)
+            cell.claim(run.identity)
             if cell.result is None:  # else another process finished it meanwhile
                 run.run()
-        del run
-        gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
+    del run
+    gc.collect()  # the worker holds reference cycles, and the next cell of a sweep needs its memory
     result = cell.result
     assert result is not None, "a run that returns has written its result"
     screen.print(summary_table(result, cell.folder))
@@ -81,13 +81,20 @@ class _Run:
     ) -> None:
         self.config, self.cell, self.selection, self.model = config, cell, selection, model
         self.machine, self.overrides = machine, list(overrides)
-        self.meter, self.started, self.evaluated_tokens = Meter(), time.perf_counter(), 0
+        self.meter, self.evaluated_tokens = Meter(), 0
         task = config.task
         self.make_env = partial(
             envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights)
         )
         self.env = self.make_env()
         self.items = panel_items(task, config.evaluation, self.env.size(task.eval_split))
+        estimator_of(config.algorithm)
+        self.identity = {
+            "model_source": model.source,
+            "model_weights": model.fingerprint(),
+            "train_data": f"{self.env.source(task.train_split)}, {self.env.size(task.train_split)} items",
+            "eval_data": self.env.source(task.eval_split),
+        }
         self.agent = Agent(load_tokenizer(model.path), task)
 
     def run(self) -> None:
@@ -155,6 +162,8 @@ class _Run:
         before = self.cell.rows("before")
         after = self.cell.rows("after") or before  # the base arm is evaluated once
         evaluating_s = self.meter.total_s.get("evaluate", 0.0)
+        # The steps' own lines know what earlier processes spent, if this cell was resumed.
+        seconds_s = dict(self.meter.total_s) | seconds_per_phase(self.cell.folder / METRICS_FILE)
         panel: Panel = {
             "task": config.task.name,
             "split": config.task.eval_split,
@@ -184,8 +193,8 @@ class _Run:
             low=end.low,
             high=end.high,
             steps=0 if selection.trains_nothing else config.steps,
-            seconds=time.perf_counter() - self.started,
-            seconds_per_phase=dict(self.meter.total_s),
+            seconds=sum(seconds_s.values()),
+            seconds_per_phase=seconds_s,
             tokens_per_second=self.evaluated_tokens / evaluating_s if evaluating_s else 0.0,
             peak_memory_bytes=peak_memory_bytes(self.machine.device),
             learning_rate=self.worker.learning_rate,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,6 +101,16 @@ class MetricsFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def seconds_per_phase(path: Path) -> dict[str, float]:
+    """Seconds that the steps of a ``metrics.jsonl`` took, by phase, whichever processes took them."""
+    total_s: dict[str, float] = defaultdict(float)
+    for line in path.read_text().splitlines():
+        for name, value in json.loads(line).items():
+            if name.startswith("seconds/"):
+                total_s[name.removeprefix("seconds/")] += value
+    return dict(total_s)
 
 
 def _step_of(line: str) -> float:

@@ -99,7 +99,7 @@ class Trainer:
         if not any([*audit.relative_change_L, audit.other]):
             raise NoSignalError(
                 f"no group of {self._config.steps} steps had answers of different reward, so nothing was trained; "
-                "use an easier task, a larger algorithm.group_size or more steps"
+                "use an easier task, a larger algorithm.group_size or more steps, in another study=<name>"
             )
         return require(audit)
 

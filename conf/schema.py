@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -18,6 +20,11 @@ class ConfigError(UserError, ValueError):
 def _require(condition: bool, field: str, value: object, valid: str) -> None:
     if not condition:
         raise ConfigError(f"{field}={value} is not valid: {valid}")
+
+
+def _named(value: str, field: str) -> None:
+    fits = value == MISSING or bool(re.fullmatch(r"[\w-][\w.+-]*", value))
+    _require(fits, field, repr(value), "it names a folder: letters, digits, - _ . and +")
 
 
 def _positive(owner: object, prefix: str, *names: str) -> None:
@@ -52,6 +59,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "task.", "max_turns", "max_prompt_tokens", "max_response_tokens")
+        share = self.max_env_error_share
+        _require(0 <= share <= 1, "task.max_env_error_share", share, "in [0, 1]")
+        for term, weight in self.reward_weights.items():
+            _require(0 <= weight < inf, f"task.reward_weights.{term}", weight, "0 or more")
+        _named(self.name.replace("/", "-"), "task.name")
 
 
 @dataclass
@@ -72,6 +84,10 @@ class ModelConfig:
     """One rate for every arm of a study, chosen for this model."""
     lora_rank: int = 0
     """Train low-rank adapters inside the chosen blocks in place of their weights; 0: the weights."""
+
+    def __post_init__(self) -> None:
+        _require(self.lora_rank >= 0, "model.lora_rank", self.lora_rank, "0 or more")
+        _named(self.name, "model.name")
 
 
 @dataclass
@@ -116,11 +132,19 @@ class AlgorithmConfig:
         _require(self.loss_agg_mode in modes, "algorithm.loss_agg_mode", self.loss_agg_mode, ", ".join(modes))
         sources = ("rollout", "recompute")
         _require(self.old_log_probs in sources, "algorithm.old_log_probs", self.old_log_probs, ", ".join(sources))
-        _require(self.temperature > 0, "algorithm.temperature", self.temperature, "sampling needs a temperature > 0")
-        _require(self.kl_coef >= 0, "algorithm.kl_coef", self.kl_coef, "0 or more")
+        _require(0 < self.temperature < inf, "algorithm.temperature", self.temperature, "sampling needs one > 0")
+        for name in ("kl_coef", "entropy_coef", "weight_decay"):
+            value = getattr(self, name)
+            _require(0 <= value < inf, f"algorithm.{name}", value, "0 or more")
+        for name in ("clip_ratio", "clip_grad"):
+            value = getattr(self, name)
+            _require(0 < value < inf, f"algorithm.{name}", value, "more than 0")
         for name in ("learning_rate", "single_block_learning_rate"):
             rate = getattr(self, name)
-            _require(rate is None or rate == MISSING or rate > 0, f"algorithm.{name}", rate, "a rate > 0")
+            _require(rate is None or rate == MISSING or 0 < rate <= 1, f"algorithm.{name}", rate, "in (0, 1]")
+        betas = self.adam_betas
+        _require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "algorithm.adam_betas", betas, "two, in [0, 1)")
+        _named(self.name, "algorithm.name")
 
 
 @dataclass
@@ -136,7 +160,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "evaluation.", "items", "samples")
-        _require(self.temperature >= 0, "evaluation.temperature", self.temperature, "0 (greedy) or more")
+        _require(0 <= self.temperature < inf, "evaluation.temperature", self.temperature, "0 (greedy) or more")
+        _require(self.every >= 0, "evaluation.every", self.every, "0 (never) or more")
 
 
 @dataclass
@@ -198,7 +223,8 @@ class Config:
         longest = self.task.max_prompt_tokens + self.task.max_response_tokens
         passes = self.runner.max_tokens_per_pass
         _require(passes >= longest, "runner.max_tokens_per_pass", passes, f"one row may have {longest} tokens")
-        _require("/" not in self.study and self.study not in ("", ".", ".."), "study", self.study, "a folder's name")
+        _named(self.study, "study")
+        _require(self.runs_dir != "", "runs_dir", "''", "a folder")
 
 
 GROUPS: dict[str, type] = {

@@ -95,7 +95,10 @@ def make(env_id: str, **kwargs: Any) -> TaskEnv:
         raise ValueError(_unknown(env_id))
     from envs.core import TaskEnv
 
-    env = registration.make(env_id, **kwargs).unwrapped
+    try:
+        env = registration.make(env_id, **kwargs).unwrapped
+    except TypeError as error:  # the constructor does not take what the task's configuration gives it
+        raise ValueError(f"{env_id} cannot be made with {sorted(kwargs)}: {error}") from error
     if not isinstance(env, TaskEnv):
         raise ValueError(f"{env_id} is no task: {type(env).__name__} does not subclass envs.TaskEnv")
     return env

@@ -19,7 +19,12 @@ def command(result: Result, folder: Path, layers: Sequence[str], seeds: Iterable
 
     Whatever else was set on the command line that made ``result`` is set again.
     """
-    options = {"study": result.study, "task": result.task, "model": result.model, "algorithm": result.algorithm}
+    options = {
+        "study": folder.resolve().name,
+        "task": result.task,
+        "model": result.model,
+        "algorithm": result.algorithm,
+    }
     given = dict(override.partition("=")[::2] for override in result.overrides)
     chosen = options | {name: given[name] for name in options if name in given and name != "study"}
     chosen |= {"layer": ",".join(layers), "seed": ",".join(map(str, seeds))}

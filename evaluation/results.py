@@ -80,7 +80,7 @@ class Result:
     high: float
     steps: int
     seconds: float
-    """Wall-clock time of the cell."""
+    """Wall-clock time of the phases below; a resumed cell counts the start and evaluations of its last process."""
     seconds_per_phase: dict[str, float]
     """Wall-clock time by phase, summed over the run; the report shows ``update``."""
     tokens_per_second: float

@@ -40,7 +40,7 @@ transformers_logging.disable_progress_bar()
 def start_verl(machine: Machine) -> None:
     """Tell verl which device this process uses, then import its worker; calling it again does nothing.
 
-    Call it before anything large is alive: verl keeps the tracebacks of the optional imports that failed, and with
+    Call it where no frame holds a model: verl keeps the tracebacks of the optional imports that failed, and with
     them, for as long as the process lives, every frame that was waiting for the import.
     """
     os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"

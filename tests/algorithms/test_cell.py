@@ -82,8 +82,8 @@ def test_a_process_that_dies_lets_go(tiny_config):
     ],
 )
 def test_cells_of_a_study_may_differ_in(tiny_config, words):
-    Cell(tiny_config(), "1").claim("folder")
-    Cell(tiny_config(*words), "1").claim("folder")
+    Cell(tiny_config(), "1").claim({"model_source": "folder"})
+    Cell(tiny_config(*words), "1").claim({"model_source": "folder"})
 
 
 @pytest.mark.parametrize(
@@ -98,33 +98,33 @@ def test_cells_of_a_study_may_differ_in(tiny_config, words):
     ],
 )
 def test_a_study_made_with_other_settings_is_refused_key_by_key(tiny_config, word, message):
-    Cell(tiny_config(), "1").claim("folder")
+    Cell(tiny_config(), "1").claim({"model_source": "folder"})
     with pytest.raises(CellError, match=message):
-        Cell(tiny_config(word), "2").claim("folder")
+        Cell(tiny_config(word), "2").claim({"model_source": "folder"})
     assert not Cell(tiny_config(word), "2").folder.exists()
 
 
 def test_weights_from_another_place_are_another_setting(tiny_config):
-    Cell(tiny_config(), "1").claim("hub")
-    with pytest.raises(CellError, match="Differs: model_source: hub there, wheel here"):
-        Cell(tiny_config(), "1").claim("wheel")
+    Cell(tiny_config(), "1").claim({"model_source": "hub"})
+    with pytest.raises(CellError, match="Differs: identity.model_source: hub there, wheel here"):
+        Cell(tiny_config(), "1").claim({"model_source": "wheel"})
 
 
 def test_every_differing_key_is_listed(tiny_config):
-    Cell(tiny_config(), "1").claim("folder")
+    Cell(tiny_config(), "1").claim({"model_source": "folder"})
     with pytest.raises(CellError, match=r"algorithm.clip_ratio: 0.2 there, 0.3 here; steps: 2 there, 9 here"):
-        Cell(tiny_config("steps=9", "algorithm.clip_ratio=0.3"), "1").claim("folder")
+        Cell(tiny_config("steps=9", "algorithm.clip_ratio=0.3"), "1").claim({"model_source": "folder"})
 
 
 def test_tasks_models_and_algorithms_of_a_study_have_settings_of_their_own(tiny_config):
-    Cell(tiny_config(), "1").claim("folder")
-    Cell(tiny_config("steps=9", algorithm="dr_grpo"), "1").claim("folder")
-    Cell(tiny_config("steps=9", "model.name=other"), "1").claim("folder")
+    Cell(tiny_config(), "1").claim({"model_source": "folder"})
+    Cell(tiny_config("steps=9", algorithm="dr_grpo"), "1").claim({"model_source": "folder"})
+    Cell(tiny_config("steps=9", "model.name=other"), "1").claim({"model_source": "folder"})
 
 
 def test_a_claimed_cell_records_all_of_its_settings(tiny_config):
     cell = Cell(tiny_config("layer=[0,2]"), "[0,2]")
-    cell.claim("folder")
+    cell.claim({"model_source": "folder"})
     recorded = yaml.safe_load((cell.folder / "config.yaml").read_text())
     assert (recorded["layer"], recorded["steps"], recorded["algorithm"]["group_size"]) == ([0, 2], 2, 4)
 
@@ -133,9 +133,17 @@ def test_rows_are_kept_by_phase(tiny_config):
     cell = Cell(tiny_config(), "1")
     assert cell.rows("before") == []
     cell.add_rows([ROW, replace(ROW, sample=1)])
-    cell.add_rows([replace(ROW, phase="after")])
+    after = [replace(ROW, phase="after"), replace(ROW, phase="after", sample=1)]
+    cell.add_rows(after)
     assert [row.sample for row in cell.rows("before")] == [0, 1]
-    assert cell.rows("after") == [replace(ROW, phase="after")]
+    assert cell.rows("after") == after
+
+
+def test_a_phase_that_lost_rows_is_an_error_with_a_way_out(tiny_config):
+    cell = Cell(tiny_config(), "1")
+    cell.add_rows([ROW])
+    with pytest.raises(CellError, match="episodes.jsonl: rows of phase before are missing; delete the file"):
+        cell.rows("before")
 
 
 def test_an_unfinished_cell_has_no_result(tiny_config):
