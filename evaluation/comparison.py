@@ -48,10 +48,15 @@ class Arm:
         return np.stack([cell.after_IK for cell in self.cells])
 
     @property
+    def blocks_differ(self) -> bool:
+        """True where every seed drew blocks of its own (``random:k``)."""
+        return len({tuple(cell.result.blocks) for cell in self.cells}) > 1
+
+    @property
     def depth(self) -> float | None:
         """Centre of the trained blocks, 0 the first block and 1 the last; None where none or all of them train."""
         blocks, n_blocks = self.result.blocks, self.result.n_blocks
-        if not 0 < len(blocks) < n_blocks:
+        if self.blocks_differ or not 0 < len(blocks) < n_blocks:
             return None
         return float(np.mean(blocks)) / (n_blocks - 1)
 

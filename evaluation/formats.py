@@ -123,7 +123,7 @@ def _arm_data(arm: Arm) -> dict[str, Any]:
     results = [cell.result for cell in arm.cells]
     return {
         "layer": arm.layer,
-        "blocks": arm.result.blocks,
+        "blocks": [cell.result.blocks for cell in arm.cells] if arm.blocks_differ else arm.result.blocks,
         "depth": arm.depth,
         "seeds": arm.seeds,
         "score_before": arm.score_before,
@@ -154,6 +154,8 @@ def _contribution(arm: Arm) -> str:
 
 def _blocks(arm: Arm) -> str:
     blocks, n_blocks = sorted(arm.result.blocks), arm.result.n_blocks
+    if arm.blocks_differ:
+        return "by seed"
     if not blocks:
         return "none"
     if len(blocks) == n_blocks:

@@ -106,7 +106,7 @@ def test_a_study_made_with_other_settings_is_refused_key_by_key(tiny_config, wor
 
 def test_weights_from_another_place_are_another_setting(tiny_config):
     Cell(tiny_config(), "1").claim({"model_source": "hub"})
-    with pytest.raises(CellError, match="Differs: identity.model_source: hub there, wheel here"):
+    with pytest.raises(CellError, match=r"Differs: identity\.model_source: hub there, wheel here"):
         Cell(tiny_config(), "1").claim({"model_source": "wheel"})
 
 
@@ -142,7 +142,7 @@ def test_rows_are_kept_by_phase(tiny_config):
 def test_a_phase_that_lost_rows_is_an_error_with_a_way_out(tiny_config):
     cell = Cell(tiny_config(), "1")
     cell.add_rows([ROW])
-    with pytest.raises(CellError, match="episodes.jsonl: rows of phase before are missing; delete the file"):
+    with pytest.raises(CellError, match=r"episodes\.jsonl: rows of phase before are missing; delete the file"):
         cell.rows("before")
 
 

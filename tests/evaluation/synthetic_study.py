@@ -58,7 +58,7 @@ def make_result(
         "model": "smollm2_135m",
         "algorithm": "grpo",
         "layer": layer,
-        "blocks": [int(layer)] if blocks is None else blocks,
+        "blocks": blocks if blocks is not None else [int(layer)] if layer.isdigit() else [],
         "n_blocks": 30,
         "seed": seed,
         "panel": {

@@ -184,3 +184,15 @@ def test_commands_repeat_what_was_set(study: Path) -> None:
     line = command(result, Path("runs/demo"), ["0", "1"], [0])
     assert line.endswith("'layer=0,1' seed=0 evaluation.items=40 evaluation.samples=2")
     assert folded(line, width=40).replace(" \\\n   ", "") == line
+
+
+def test_blocks_that_differ_by_seed_are_not_shown_as_the_first_ones(
+    write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(BASE, BASE, layer="base", blocks=[])
+    write_cell(BASE, solved(20), layer="full", blocks=list(range(30)))
+    write_cell(BASE, solved(18), layer="random:2", blocks=[0, 2], seed=0)
+    study = write_cell(BASE, solved(18), layer="random:2", blocks=[1, 3], seed=1).parents[4]
+    assert "by seed" in printed(study, capsys)
+    (comparison,) = json.loads(printed(study, capsys, "--json"))["comparisons"]
+    assert comparison["arms"][-1]["blocks"] == [[0, 2], [1, 3]]
