@@ -94,6 +94,7 @@ class _Run:
             "model_weights": model.fingerprint(),
             "train_data": f"{self.env.source(task.train_split)}, {self.env.size(task.train_split)} items",
             "eval_data": self.env.source(task.eval_split),
+            "compute_dtype": str(machine.dtype).removeprefix("torch."),
         }
         self.agent = Agent(load_tokenizer(model.path), task)
 

@@ -166,7 +166,7 @@ class EvaluationConfig:
 
 @dataclass
 class RunnerConfig:
-    """``conf/runner``: where the arithmetic happens. Nothing here changes what is computed beyond rounding."""
+    """``conf/runner``: where the arithmetic happens. But for ``dtype``, nothing here changes more than rounding."""
 
     name: str = MISSING
     device: str = "auto"

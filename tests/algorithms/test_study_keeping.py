@@ -18,6 +18,12 @@ def test_other_weights_under_the_same_path_are_refused(tiny_config, tmp_path):
         run_cell(tiny_config("layer=1", f"model.path={folder}"))
 
 
+def test_another_compute_dtype_is_refused(tiny_config):
+    run_cell(tiny_config("layer=base"))
+    with pytest.raises(CellError, match=r"Differs: identity\.compute_dtype: float32 there, bfloat16 here"):
+        run_cell(tiny_config("layer=1", "runner.dtype=bfloat16"))
+
+
 def test_a_cell_gives_its_memory_back(tiny_config):
     def models():
         gc.collect()
