@@ -52,6 +52,7 @@ class Trainer:
         self._advantages = estimator_of(config.algorithm)
         self._checkpoints = folder / "checkpoint"
         self._n_items = make_env().size(config.task.train_split)
+        self._shuffled: tuple[int, list[int]] = (-1, [])
         self._baseline = Baseline(worker.module, self._checkpoints / "start.safetensors")
         self._moved = False
         self.step = 0
@@ -129,13 +130,20 @@ class Trainer:
         starts = []
         for group in range(algorithm.groups_per_step):
             epoch, place = divmod(step * algorithm.groups_per_step + group, self._n_items)
-            order = list(range(self._n_items))
-            random.Random(seed_of("order", seed, split, epoch)).shuffle(order)
+            index = self._order(epoch)[place]
             starts += [
-                Start(split, order[place], group, member, seed_of("rollout", seed, step, group, member))
+                Start(split, index, group, member, seed_of("rollout", seed, step, group, member))
                 for member in range(algorithm.group_size)
             ]
         return starts
+
+    def _order(self, epoch: int) -> list[int]:
+        """The items of one pass through the split; kept until the next pass, for splits of a million items."""
+        if self._shuffled[0] != epoch:
+            order = list(range(self._n_items))
+            random.Random(seed_of("order", self._config.seed, self._config.task.train_split, epoch)).shuffle(order)
+            self._shuffled = epoch, order
+        return self._shuffled[1]
 
     def _metrics(self, episodes: list[Episode], batch: Batch, update: dict[str, float]) -> dict[str, float]:
         played = [episode for episode in episodes if episode.status != "env_error"]
