@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from agents.memory import Memory, check_profile, window_of
 from agents.messages import profile_of
 from agents.sampler import Sampling, stop_ids
+from agents.tokens import decode
 from conf.schema import TaskConfig
 
 
@@ -56,7 +57,7 @@ class Agent:
 
     def action(self, response_ids: list[int]) -> str:
         """Return the text before the first stop text, without special tokens or surrounding space."""
-        text = str(self._tokenizer.decode(response_ids, skip_special_tokens=True))
+        text = decode(self._tokenizer, response_ids, skip_special_tokens=True)
         for stop in self._task.stop:
             text = text.split(stop, 1)[0]
         return text.strip()

@@ -11,6 +11,7 @@ class Start:
 
     ``group`` says which episodes are compared with each other (all share split and index); ``sample`` numbers the
     members of a group; ``sampling_seed`` seeds the tokens drawn in this episode, whatever batch it is drawn in.
+    ``variant`` says which policy plays it, where one rollout serves a bank of several.
     """
 
     split: str
@@ -18,6 +19,7 @@ class Start:
     group: int
     sample: int
     sampling_seed: int
+    variant: int = 0
 
 
 @dataclass

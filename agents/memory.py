@@ -17,6 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from agents.messages import Profile, View, later_text, opening_text, profile_of
+from agents.tokens import decode, encode
 from conf.schema import TaskConfig
 
 CHAT = "chat"
@@ -41,7 +42,7 @@ class Memory:
     def prompt_ids(self) -> list[int]:
         """What the model reads next."""
         if not self._ids:  # as late as possible: a text may be all that is wanted
-            self._ids = self._encode(self._text)
+            self._ids = encode(self._tokenizer, self._text)
         return self._ids
 
     @property
@@ -64,13 +65,13 @@ class Memory:
             self._open()
             return
         joint = later_text(self._tokenizer, self._profile, self._view())
-        answer = str(self._tokenizer.decode(response_ids, skip_special_tokens=False))
-        ending = str(self._tokenizer.decode(response_ids[-1:], skip_special_tokens=False)) if response_ids else ""
+        answer = decode(self._tokenizer, response_ids, skip_special_tokens=False)
+        ending = decode(self._tokenizer, response_ids[-1:], skip_special_tokens=False) if response_ids else ""
         # An answer that ended its turn itself has written what the joint begins with.
         new = joint.removeprefix(ending) if ending else joint
         ids = self.prompt_ids
         self._text = f"{self._text}{answer}{new}"
-        self._ids = [*ids, *response_ids, *self._encode(new)]
+        self._ids = [*ids, *response_ids, *encode(self._tokenizer, new)]
 
     def _open(self) -> None:
         self._text = opening_text(self._tokenizer, self._profile, self._task.instruction, self._view())
@@ -90,9 +91,6 @@ class Memory:
             turn=self._turn,
             past=tuple(self._past),
         )
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
 
 def window_of(history: str) -> int | None:

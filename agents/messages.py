@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
@@ -146,6 +147,7 @@ def profile_of(name: str) -> Profile:
     return PROFILES[name]
 
 
+@lru_cache(maxsize=4096)  # episodes of a group, and of arms side by side, read the same texts
 def opening_text(tokenizer: PreTrainedTokenizerBase, profile: Profile, instruction: str, view: View) -> str:
     """The text of a prompt that stands for itself, up to where the model writes."""
     text = profile.opening(view)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agents.agent import Agent, PromptTooLongError
 from agents.episode import Episode, Start, Turn
 from agents.memory import Memory
-from agents.sampler import Generation, Kept, Policy, Sampling
+from agents.sampler import Generation, Kept, Policy, Request, Sampling
 from agents.seeding import seed_of
+from agents.world import MakeEnv, World, step
 from conf.errors import UserError
 from conf.schema import TaskConfig
-from envs import ContractError, TaskEnv
+from envs import ContractError
 from envs.dispatch import Outcome
-from envs.remote import RemoteEnv, step_all
 
 log = logging.getLogger(__name__)
-
-MakeEnv = Callable[[], TaskEnv]
 
 
 class EnvironmentsBrokenError(UserError, RuntimeError):
@@ -28,28 +27,37 @@ class EnvironmentsBrokenError(UserError, RuntimeError):
 
 
 def rollout(
-    starts: Sequence[Start], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, task: TaskConfig
+    starts: Sequence[Start], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, max_turns: int
 ) -> list[Episode]:
-    """Play one episode per start and return them in that order.
+    """Play one episode per start, of at most ``max_turns`` turns, and return them in that order.
 
     An environment that raises makes its own episode an ``env_error`` and no other's. Finished episodes leave the
-    batch. The sample of a turn is seeded by the start's ``sampling_seed`` and the turn's number alone. Environments in
-    processes of their own are stepped side by side.
+    batch. Episodes of several variants with the same start share an environment for as long as they say the same. The
+    sample of a turn is seeded by the start's ``sampling_seed`` and the turn's number alone, and drawn by the
+    policy's variant of the start. Environments in processes of their own are stepped side by side. Whether too many
+    episodes were lost is for ``require_intact`` to say.
 
     Raises:
         ValueError: No starts.
         ContractError: Episodes of one group began differently, so they cannot be compared.
-        EnvironmentsBrokenError: A share above ``task.max_env_error_share`` was lost.
     """
     if not starts:
         raise ValueError("a rollout needs at least one start")
     players = [_Player(start) for start in starts]
     try:
-        _play(players, make_env, agent, policy, sampling, task.max_turns)
+        _play(players, make_env, agent, policy, sampling, max_turns)
     finally:
-        for player in players:
-            player.close()
-    episodes = [player.episode for player in players]
+        for world in {player.world for player in players if hasattr(player, "world")}:
+            world.close()
+    return [player.episode for player in players]
+
+
+def require_intact(episodes: Sequence[Episode], task: TaskConfig) -> None:
+    """Refuse episodes of one policy of which too many were lost.
+
+    Raises:
+        EnvironmentsBrokenError: A share above ``task.max_env_error_share`` was lost to its environments.
+    """
     lost = [episode for episode in episodes if episode.status == "env_error"]
     if len(lost) > task.max_env_error_share * len(episodes):
         causes = "; ".join(sorted({episode.error for episode in lost})[:3])
@@ -57,14 +65,17 @@ def rollout(
             f"{len(lost)} of {len(episodes)} episodes were lost to their environments "
             f"(task.max_env_error_share={task.max_env_error_share}): {causes}"
         )
-    return episodes
 
 
 def _play(
     players: Sequence[_Player], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, max_turns: int
 ) -> None:
+    worlds: dict[Start, World] = {}
     for player in players:
-        player.reset(make_env, agent)
+        start = replace(player.episode.start, variant=0)
+        if start not in worlds:
+            worlds[start] = World(make_env, start)
+        player.reset(worlds[start], agent)
     _require_shared_starts(players)
     for turn in range(max_turns):
         for player in players:
@@ -72,11 +83,9 @@ def _play(
         playing = [player for player in players if player.playing]
         if not playing:
             break
-        seeds = [seed_of(player.episode.start.sampling_seed, turn) for player in playing]
-        kept = [player.kept for player in playing] if agent.converses else None
-        generations = policy.generate([player.prompt_ids for player in playing], seeds, sampling, kept)
+        generations = policy.generate([player.request(turn, agent) for player in playing], sampling)
         texts = [agent.action(generation.response_ids) for generation in generations]
-        outcomes = _step([player.env for player in playing], texts)
+        outcomes = _step(playing, texts)
         for player, generation, text, outcome in zip(playing, generations, texts, outcomes, strict=True):
             player.act(generation, text, outcome)
             if not player.playing:
@@ -86,17 +95,17 @@ def _play(
             player.episode.status = "truncated"
 
 
-def _step(envs: Sequence[TaskEnv], texts: Sequence[str]) -> list[Outcome]:
-    remote = [env for env in envs if isinstance(env, RemoteEnv)]
-    if len(remote) == len(envs):
-        return step_all(remote, texts)
-    outcomes = []
-    for env, text in zip(envs, texts, strict=True):
-        try:
-            outcomes.append(Outcome(env.step(text)))
-        except Exception as error:  # as in ``_at_own_cost``, which gets to see it
-            outcomes.append(Outcome(error=error))
-    return outcomes
+def _step(players: Sequence[_Player], texts: Sequence[str]) -> list[Outcome]:
+    """Take a turn: players who share a world and say the same stay together, others leave for worlds of their own."""
+    worlds, occupied = dict[tuple[World, str], World](), set[World]()
+    for player, text in zip(players, texts, strict=True):
+        way = player.world, text
+        if way not in worlds:
+            worlds[way] = player.world.fork() if player.world in occupied else player.world
+            occupied.add(player.world)
+        player.world = worlds[way]
+    outcomes = dict(zip(worlds.values(), step(list(worlds.values()), [text for _, text in worlds]), strict=True))
+    return [outcomes[player.world] for player in players]
 
 
 def _require_shared_starts(players: Sequence[_Player]) -> None:
@@ -130,9 +139,9 @@ def _at_own_cost(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Player:
-    """One episode on its way: its environment, what its agent remembers, what it has collected."""
+    """One episode on its way: its world, what its agent remembers, what it has collected."""
 
-    env: TaskEnv
+    world: World
     memory: Memory
 
     def __init__(self, start: Start) -> None:
@@ -141,10 +150,9 @@ class _Player:
         self.initial = ("", "", "")
 
     @_at_own_cost
-    def reset(self, make_env: MakeEnv, agent: Agent) -> None:
-        start, self.env = self.episode.start, make_env()
-        seed = seed_of("env", start.split, start.index) % 2**31
-        observation, info = self.env.reset(seed=seed, options={"split": start.split, "index": start.index})
+    def reset(self, world: World, agent: Agent) -> None:
+        self.world = world
+        observation, info = world.opening.get()
         self.episode.item_id = str(info.get("item_id", ""))
         self.episode.task_type = str(info.get("task_type", ""))
         self._see(observation, info)
@@ -160,6 +168,11 @@ class _Player:
             if not (agent.converses and self.episode.turns):
                 raise
             self.playing, self.episode.status = False, "truncated"
+
+    def request(self, turn: int, agent: Agent) -> Request:
+        start = self.episode.start
+        kept = self.kept if agent.converses else None
+        return Request(self.prompt_ids, seed_of(start.sampling_seed, turn), start.variant, kept)
 
     @_at_own_cost
     def act(self, generation: Generation, text: str, outcome: Outcome) -> None:
@@ -185,14 +198,6 @@ class _Player:
         if self.playing:
             self._see(observation, info)
             self.memory.record(turn.response_ids, turn.action, observation, info)
-
-    def close(self) -> None:
-        if not hasattr(self, "env"):  # it could not be made
-            return
-        try:
-            self.env.close()
-        except Exception as error:  # the episode is over; what closing costs is not its business
-            log.warning("%s: close failed: %s", self.episode.start, error)
 
     def _see(self, observation: str, info: dict[str, Any]) -> None:
         self.observation, self.anchor = observation, str(info.get("anchor", observation))

@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.conversation import Kept, begin_cache, common_prefix, keep
+from agents.drawing import draw
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,21 @@ class Sampling:
     temperature: float
     max_new_tokens: int
     stop_ids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to be answered.
+
+    ``seed`` decides every random choice of the answer. ``variant`` says which policy answers, where a policy is a bank
+    of several. ``kept`` may hold the conversation's keys and values and is brought up to date; it never changes a
+    result beyond rounding, so a policy without use for it may ignore it.
+    """
+
+    prompt_ids: list[int]
+    seed: int
+    variant: int = 0
+    kept: Kept | None = None
 
 
 @dataclass
@@ -40,18 +56,8 @@ class Generation:
 class Policy(Protocol):
     """Anything that answers prompts: the trainer's worker, a plain model, a server."""
 
-    def generate(
-        self,
-        prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        sampling: Sampling,
-        kept: Sequence[Kept] | None = None,
-    ) -> list[Generation]:
-        """Return one generation per prompt; ``seeds[i]`` decides every random choice of row i.
-
-        ``kept[i]`` may hold the keys and values of conversation i and is brought up to date; it never changes a result
-        beyond rounding, so a policy without use for it may ignore it.
-        """
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
+        """Return one generation per request, in their order."""
         ...
 
 
@@ -61,15 +67,9 @@ class ModelPolicy:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
 
-    def generate(
-        self,
-        prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        sampling: Sampling,
-        kept: Sequence[Kept] | None = None,
-    ) -> list[Generation]:
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """See ``generate``."""
-        return generate(self._model, prompts, seeds, sampling, kept)
+        return generate(self._model, requests, sampling)
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> frozenset[int]:
@@ -92,35 +92,36 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> frozen
 
 @torch.no_grad()
 def generate(
-    model: PreTrainedModel,
-    prompts: Sequence[list[int]],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    kept: Sequence[Kept] | None = None,
+    model: PreTrainedModel, requests: Sequence[Request], sampling: Sampling, *, share_prompts: bool = True
 ) -> list[Generation]:
-    """Draw one response per prompt.
+    """Draw one response per request, whatever its variant: this is one policy.
 
     Args:
         model: Any Hugging Face causal LM; its mode is left alone.
-        prompts: Token ids, none empty.
-        seeds: One per prompt. Row i uses the uniform numbers of ``numpy.random.default_rng(seeds[i])`` and no others.
+        requests: What to answer. An answer uses the uniform numbers of ``numpy.random.default_rng(seed)`` and no
+            others; ``kept`` is filled here and read again in the conversation's next turn, None: the prompt is read
+            whole.
         sampling: Temperature, length, stop tokens.
-        kept: One per conversation, filled here and read again in its next turn; None: every prompt is read whole.
+        share_prompts: Read equal prompts once; off, to compare.
 
     Raises:
-        ValueError: No prompts, an empty prompt, or a seed missing.
+        ValueError: No requests, or an empty prompt.
     """
-    if not prompts or not all(prompts) or len(prompts) != len(seeds):
-        raise ValueError(f"generate needs prompts, none empty, and a seed each; got {len(prompts)} and {len(seeds)}")
+    prompts = [request.prompt_ids for request in requests]
+    if not prompts or not all(prompts):
+        raise ValueError(f"generate needs requests, no prompt of them empty; got {len(prompts)}")
     device = model.device
-    going_on = kept is not None and any(one.ids for one in kept)
-    logits_BV, cache, mask_BT = _go_on(model, prompts, kept) if kept and going_on else _prefill(model, prompts)
-    uniform_BT = torch.from_numpy(np.stack([np.random.default_rng(s).random(sampling.max_new_tokens) for s in seeds]))
+    kept = [request.kept for request in requests]
+    going_on = any(one is not None and one.ids for one in kept)
+    logits_BV, cache, mask_BT = _go_on(model, prompts, kept) if going_on else _prefill(model, prompts, share_prompts)
+    draws = [np.random.default_rng(request.seed).random(sampling.max_new_tokens) for request in requests]
+    uniform_BT = torch.from_numpy(np.stack(draws))
     stops = torch.tensor(sorted(sampling.stop_ids), device=device)
     results = [Generation() for _ in prompts]
     alive = list(range(len(prompts)))
     for step in range(sampling.max_new_tokens):
-        token_B, logprob_B, entropy_B = _draw(logits_BV, uniform_BT[alive, step].to(device), sampling.temperature)
+        own_B = torch.arange(len(alive), device=device)
+        token_B, logprob_B, entropy_B = draw(logits_BV, own_B, uniform_BT[alive, step].to(device), sampling.temperature)
         stopped_B = torch.isin(token_B, stops)
         columns = (token_B.tolist(), logprob_B.tolist(), entropy_B.tolist(), stopped_B.tolist())
         for row, token, logprob, entropy, stopped in zip(alive, *columns, strict=True):
@@ -130,11 +131,11 @@ def generate(
             result.entropies.append(entropy)
             result.truncated = not stopped
         last = step + 1 == sampling.max_new_tokens
-        if kept is not None:
-            for place, row in enumerate(alive):
-                if last or stopped_B[place]:
-                    # The token just drawn has not been read, so it has no keys yet.
-                    keep(kept[row], cache, place, mask_BT[place], [*prompts[row], *results[row].response_ids[:-1]])
+        for place, row in enumerate(alive):
+            one = kept[row]
+            if one is not None and (last or stopped_B[place]):
+                # The token just drawn has not been read, so it has no keys yet.
+                keep(one, cache, place, mask_BT[place], [*prompts[row], *results[row].response_ids[:-1]])
         if stopped_B.any():
             going = (~stopped_B).nonzero().squeeze(1)
             alive = [alive[i] for i in going.tolist()]
@@ -154,10 +155,15 @@ def generate(
     return results
 
 
-def _prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
+def _prefill(
+    model: PreTrainedModel, prompts: Sequence[list[int]], share: bool
+) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
     """Read every distinct prompt once; return last logits, cache and mask, repeated for the rows that share it."""
-    distinct = dict.fromkeys(map(tuple, prompts))
     cache = DynamicCache(config=model.config)
+    if not share:
+        logits, mask = _read(model, prompts, cache)
+        return logits, cache, mask
+    distinct = dict.fromkeys(map(tuple, prompts))
     logits, mask = _read(model, list(distinct), cache)
     place = {prompt: index for index, prompt in enumerate(distinct)}
     row = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=model.device)
@@ -166,11 +172,12 @@ def _prefill(model: PreTrainedModel, prompts: Sequence[list[int]]) -> tuple[torc
 
 
 def _go_on(
-    model: PreTrainedModel, prompts: Sequence[list[int]], kept: Sequence[Kept]
+    model: PreTrainedModel, prompts: Sequence[list[int]], kept: Sequence[Kept | None]
 ) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
     """As ``_prefill``, but read only what each conversation has not kept."""
-    known = [common_prefix(one.ids, prompt) for one, prompt in zip(kept, prompts, strict=True)]
-    cache, known_BT = begin_cache(model, kept, known)
+    ones = [one or Kept() for one in kept]
+    known = [common_prefix(one.ids, prompt) for one, prompt in zip(ones, prompts, strict=True)]
+    cache, known_BT = begin_cache(model, ones, known)
     logits, mask = _read(model, [prompt[n:] for prompt, n in zip(prompts, known, strict=True)], cache, known_BT)
     return logits, cache, mask
 
@@ -193,20 +200,3 @@ def _read(
         logits_to_keep=1,
     ).logits[:, -1]
     return logits, mask
-
-
-def _draw(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pick a token per row by inverting its cumulative distribution at ``uniform_B``; greedy at temperature 0."""
-    logits_BV = logits_BV.float()
-    logprob_BV = torch.log_softmax(logits_BV / temperature if temperature not in (0, 1) else logits_BV, dim=-1)
-    prob_BV = logprob_BV.exp()
-    if temperature == 0:
-        token_B = logits_BV.argmax(dim=-1)
-    else:
-        cumulative_BV = prob_BV.cumsum(dim=-1, dtype=torch.float64)
-        # Scaled by the row's total, so that rounding can never point past the last token.
-        token_B = torch.searchsorted(cumulative_BV, uniform_B[:, None] * cumulative_BV[:, -1:], right=True).squeeze(1)
-        token_B = token_B.clamp(max=logits_BV.shape[-1] - 1)
-    return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), -(prob_BV * logprob_BV).sum(-1)

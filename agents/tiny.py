@@ -24,7 +24,7 @@ from agents import demonstrations
 from agents.agent import Agent
 from agents.demonstrations import Turn
 from agents.episode import Start
-from agents.rollout import rollout
+from agents.rollout import require_intact, rollout
 from agents.sampler import ModelPolicy
 from agents.seeding import seed_of
 from agents.tiny_tokenizer import make_tokenizer
@@ -194,7 +194,8 @@ def _success(model: Qwen3ForCausalLM, agent: Agent, task: TaskConfig, n_items: i
     starts = [
         Start(task.train_split, item, group, 0, seed_of("tiny", VERSION, item)) for group, item in enumerate(items)
     ]
-    episodes = rollout(starts, make_env, agent, ModelPolicy(model), agent.sampling(1.0), task)
+    episodes = rollout(starts, make_env, agent, ModelPolicy(model), agent.sampling(1.0), task.max_turns)
+    require_intact(episodes, task)
     model.train(was_training)
     return sum(episode.success for episode in episodes) / len(episodes)
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
-from algorithms.layers import LayerSelection, block_of_parameters
+from algorithms.layers import LayerSelection
 from conf.errors import UserError
 
 
@@ -46,40 +47,97 @@ class Audit:
         return asdict(self) | {"ok": self.ok}
 
 
+class Fingerprints:
+    """Hash and squared norm of tensors, each computed once: what is frozen is shared by many arms.
+
+    One object serves one round, in which no weight changes.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[Any, bytes] = {}
+        self._squares: dict[Any, float] = {}
+        self._seen: list[torch.Tensor] = []
+
+    def hash(self, tensor: torch.Tensor) -> bytes:
+        """A hash of the bits."""
+        key = self._key(tensor)
+        if key not in self._hashes:
+            flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            self._hashes[key] = hashlib.sha1(flat.data, usedforsecurity=False).digest()
+        return self._hashes[key]
+
+    def square(self, tensor: torch.Tensor) -> float:
+        """The sum of the squares, in float64."""
+        key = self._key(tensor)
+        if key not in self._squares:
+            self._squares[key] = float(tensor.detach().double().square().sum())
+        return self._squares[key]
+
+    def _key(self, tensor: torch.Tensor) -> Any:
+        """The memory that the tensor reads, and how; it stays taken while this object lives."""
+        self._seen.append(tensor)
+        return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+
+
 class Baseline:
-    """Where the weights started: hashes of what is frozen, a file with what trains.
+    """Where the weights of one arm started: hashes of what is frozen, a file with what trains.
 
     The file, not memory, holds the copy: an audit must not change the peak memory it sits beside.
     """
 
-    def __init__(self, model: nn.Module, file: Path) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        trained: Mapping[str, torch.Tensor],
+        file: Path,
+        fingerprints: Fingerprints,
+    ) -> None:
+        """Take the hashes and write the file.
+
+        Args:
+            parameters: The arm's whole model, by name.
+            trained: Those of them that train.
+            file: Where their start is kept.
+            fingerprints: Of this moment.
+
+        Raises:
+            AuditError: The file cannot be written.
+        """
         self._file = file
-        self._hashes = {name: _hash(p) for name, p in model.named_parameters() if not p.requires_grad}
-        start = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        file.parent.mkdir(parents=True, exist_ok=True)
+        self._hashes = {name: fingerprints.hash(p) for name, p in parameters.items() if name not in trained}
+        start = {name: parameter.detach().cpu().contiguous() for name, parameter in trained.items()}
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             save_file(start, file)
         except (OSError, SafetensorError) as error:
             raise AuditError(f"cannot keep the starting weights in {file}: {error}") from error
 
-    def audit(self, model: nn.Module, selection: LayerSelection, step: int) -> Audit:
-        """Compare ``model`` with its start.
+    def audit(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        block_of: Mapping[str, int | None],
+        selection: LayerSelection,
+        step: int,
+        fingerprints: Fingerprints,
+    ) -> Audit:
+        """Compare the arm's model with its start.
 
         Args:
-            model: The module that trains, with the same parameter names as at the start.
+            parameters: The whole model, by the same names as at the start.
+            block_of: The block of each parameter, or None.
             selection: What was meant to train.
             step: Number of steps done, for the record.
+            fingerprints: Of this moment.
         """
-        block_of = block_of_parameters(model)
         moved: dict[int | None, float] = defaultdict(float)
         norm: dict[int | None, float] = defaultdict(float)
         tampered = []
         with safe_open(self._file, framework="pt") as start:
-            for name, parameter in model.named_parameters():
+            for name, parameter in parameters.items():
                 block = block_of[name]
-                norm[block] += float(parameter.detach().double().square().sum())
+                norm[block] += fingerprints.square(parameter)
                 if name in self._hashes:
-                    if _hash(parameter) != self._hashes[name]:
+                    if fingerprints.hash(parameter) != self._hashes[name]:
                         tampered.append(name)
                         moved[block] = math.inf
                     continue
@@ -109,8 +167,3 @@ def require(audit: Audit) -> Audit:
     if not audit.ok:
         raise AuditError(f"layer-mask audit failed after step {audit.step}: {'; '.join(audit.problems)}")
     return audit
-
-
-def _hash(parameter: torch.Tensor) -> bytes:
-    flat = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return hashlib.sha1(flat.data, usedforsecurity=False).digest()

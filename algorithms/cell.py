@@ -126,6 +126,12 @@ class Cell:
         _write(self.folder / name, json.dumps(value, indent=1) + "\n")
 
 
+def differing_keys(ours: Config, theirs: Config) -> set[str]:
+    """The dotted keys of the settings in which two configurations differ."""
+    flat, other = _flat(_plain(ours)), _flat(_plain(theirs))
+    return {key for key in flat.keys() | other.keys() if flat.get(key) != other.get(key)}
+
+
 def _plain(config: Config) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.structured(config))  # type: ignore[return-value]
 

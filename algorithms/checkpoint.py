@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,14 +24,27 @@ class CheckpointError(UserError, RuntimeError):
     """A checkpoint could not be written or does not fit the model; what was there before is untouched."""
 
 
-def save(folder: Path, step: int, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Path:
+OptimizerState = Mapping[str, Mapping[str, torch.Tensor]]
+"""By parameter name: ``step``, ``exp_avg``, ``exp_avg_sq``; empty before the first update."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds: the steps done, the weights that train and the optimizer's state of each, by name."""
+
+    step: int
+    parameters: dict[str, torch.Tensor]
+    optimizer_state: OptimizerState
+
+
+def save(folder: Path, step: int, parameters: Mapping[str, torch.Tensor], optimizer_state: OptimizerState) -> Path:
     """Write the state after ``step`` optimizer steps and return its folder.
 
     Args:
         folder: The cell's ``checkpoint`` folder.
         step: Steps done; it is the data cursor too, since what a step trains on follows from its number.
         parameters: What trains, by name.
-        optimizer: Holds state for those parameters only.
+        optimizer_state: Of those parameters only.
 
     Raises:
         CheckpointError: The disk refused (full, read-only); the older checkpoint survives.
@@ -40,7 +55,8 @@ def save(folder: Path, step: int, parameters: dict[str, torch.nn.Parameter], opt
             shutil.rmtree(killed, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file({n: p.detach().cpu().contiguous() for n, p in parameters.items()}, draft / "trained.safetensors")
-        torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, draft / "state.pt")
+        state = {name: dict(tensors) for name, tensors in optimizer_state.items()}
+        torch.save({"optimizer": state, "rng": torch.get_rng_state()}, draft / "state.pt")
         (draft / "meta.json").write_text(json.dumps({"step": step, "parameters": sorted(parameters)}))
         for file in draft.iterdir():
             _flush(file)
@@ -65,29 +81,32 @@ def latest(folder: Path) -> Path | None:
     return max(folder.glob("step=*"), default=None)
 
 
-def load(checkpoint: Path, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
-    """Put the saved state back, in place, and return the step.
+def steps_done(folder: Path) -> int:
+    """Steps done at the newest whole checkpoint; 0 where there is none."""
+    newest = latest(folder)
+    return int(newest.name.removeprefix("step=")) if newest else 0
+
+
+def load(checkpoint: Path, names: Iterable[str]) -> Saved:
+    """Read a checkpoint of the parameters ``names``, and put the random state back.
 
     Raises:
         CheckpointError: The checkpoint trains other parameters than this run.
     """
     try:
         meta = json.loads((checkpoint / "meta.json").read_text())
-        saved = load_file(checkpoint / "trained.safetensors")
+        parameters = load_file(checkpoint / "trained.safetensors")
         state = torch.load(checkpoint / "state.pt", weights_only=True)
     except Exception as error:  # every reader has errors of its own for a damaged file
         raise CheckpointError(
             f"{checkpoint} cannot be read: {error}. Delete this folder; the same command then starts over."
         ) from error
-    if meta["parameters"] != sorted(parameters):
-        differing = sorted(set(meta["parameters"]) ^ set(parameters))
+    wanted = set(names)
+    # Without an update there is no optimizer state yet.
+    if differing := sorted((set(meta["parameters"]) ^ wanted) | (state["optimizer"].keys() - wanted)):
         raise CheckpointError(f"{checkpoint} trains other parameters than this run, e.g. {differing[:3]}")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(saved[name])
-    optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["rng"])
-    return int(meta["step"])
+    return Saved(int(meta["step"]), parameters, state["optimizer"])
 
 
 def keep_weights_only(folder: Path) -> None:

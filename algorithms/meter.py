@@ -1,4 +1,4 @@
-"""Seconds per phase and peak memory of one cell."""
+"""Seconds per phase and peak memory of one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Meter:
     """Adds up wall-clock seconds by phase; ``lap`` hands out what was added since the last call."""
 
     def __init__(self) -> None:
-        self.total_s: dict[str, float] = defaultdict(float)
         self._lap_s: dict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -26,9 +25,7 @@ class Meter:
         try:
             yield
         finally:
-            elapsed = time.perf_counter() - start
-            self.total_s[name] += elapsed
-            self._lap_s[name] += elapsed
+            self._lap_s[name] += time.perf_counter() - start
 
     def lap(self) -> dict[str, float]:
         """Seconds by phase since the last lap."""

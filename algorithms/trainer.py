@@ -1,31 +1,32 @@
-"""The loop of one cell: collect, advantage, update, audit, checkpoint.
+"""The loop of arms that train in lockstep: collect, advantage, update, audit, checkpoint. One arm is an ordinary run.
 
-Nothing in a step depends on how the process got there: its items follow from (seed, step), its samples from
-(seed, step, group, member, turn). So a resumed run equals an uninterrupted one.
+Nothing in a step depends on how the process got there, or on the arms beside: its items follow from (seed, step), its
+samples from (seed, step, group, member, turn), the same in every arm. So a resumed run equals an uninterrupted one, and
+an arm among others a run of its own.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.agent import Agent
 from agents.episode import Episode, Start
-from agents.rollout import MakeEnv, rollout
+from agents.rollout import MakeEnv, require_intact, rollout
 from agents.seeding import seed_of
 from algorithms import checkpoint
-from algorithms.advantages import zero_variance_share
-from algorithms.audit import Audit, Baseline, require
+from algorithms.arm import Arm, going
+from algorithms.audit import Audit, Baseline, Fingerprints, require
 from algorithms.batch import Batch, from_episodes
 from algorithms.estimators import estimator_of
-from algorithms.layers import LayerSelection
 from algorithms.meter import Meter, peak_memory_bytes
-from algorithms.similarity import anchor_statistics
-from algorithms.trackers import Trackers
-from algorithms.workers.local import LocalWorker
+from algorithms.screen import Screen
+from algorithms.step_metrics import step_metrics
+from algorithms.workers.choice import Worker
 from conf.errors import UserError
 from conf.schema import Config
 
@@ -35,97 +36,143 @@ class NoSignalError(UserError, RuntimeError):
 
 
 class Trainer:
-    """Trains the selected blocks of one worker for ``config.steps`` steps."""
+    """Trains arms of one worker for ``config.steps`` steps each."""
 
     def __init__(
         self,
         config: Config,
-        folder: Path,
-        selection: LayerSelection,
-        worker: LocalWorker,
+        arms: Sequence[Arm],
+        worker: Worker,
         agent: Agent,
         make_env: MakeEnv,
         meter: Meter,
     ) -> None:
-        """Remember where the weights started, then put the newest checkpoint back, if there is one."""
-        self._config, self._selection, self._worker = config, selection, worker
+        """Remember where the weights of every arm started, and how far its newest checkpoint is."""
+        self._config, self._arms, self._worker = config, list(arms), worker
         self._agent, self._make_env, self._meter = agent, make_env, meter
         self._advantages = estimator_of(config.algorithm)
-        self._checkpoints = folder / "checkpoint"
         self._n_items = make_env().size(config.task.train_split)
         self._shuffled: tuple[int, list[int]] = (-1, [])
-        self._baseline = Baseline(worker.module, self._checkpoints / "start.safetensors")
-        self._moved = False
-        self.step = 0
-        if newest := checkpoint.latest(self._checkpoints):
-            self.step = checkpoint.load(newest, worker.engine.trained_parameters(), worker.engine.optimizer)
-            worker.sync()
+        self._baselines: dict[int, Baseline] = {}
+        self._moved: set[int] = set()
+        fingerprints = Fingerprints()
+        for arm in self._arms:
+            with arm.at_own_cost():
+                file, variant = arm.checkpoints / "start.safetensors", arm.variant
+                parameters, trained = worker.parameters(variant), worker.trained(variant)
+                self._baselines[variant] = Baseline(parameters, trained, file, fingerprints)
+                arm.step = checkpoint.steps_done(arm.checkpoints)
 
-    def train(self, trackers: Trackers, after_step: Callable[[int], None], stopping: Callable[[], bool]) -> None:
-        """Run the remaining steps; ``after_step`` is called with the number of steps done.
+    def train(self, screen: Screen, after_step: Callable[[int, list[Arm]], None], stopping: Callable[[], bool]) -> None:
+        """Put the newest checkpoints back and run the remaining steps, those of the arms that are behind first.
+
+        ``after_step`` is called with a number of steps and the arms that have done as many. An arm that fails is
+        dropped; one that is alone raises:
 
         Raises:
             AuditError: The mask did not hold, seen after the first update that moved anything.
             EnvironmentsBrokenError: Too many episodes were lost.
-            KeyboardInterrupt: ``stopping`` said so; a checkpoint was written first.
+            CheckpointError: A checkpoint could not be read or written.
+            KeyboardInterrupt: ``stopping`` said so; a checkpoint of every arm was written first.
         """
         config = self._config
-        if self.step:  # the checkpoint may be all that was left of the last step
-            after_step(self.step)
-        while self.step < config.steps:
-            metrics = self._one_step(self.step)
-            self.step += 1
-            if not self._moved and metrics["grad_norm"] > 0:
-                require(self.audit())
-                self._moved = True
-            metrics |= {"step": self.step, "peak_memory_bytes": peak_memory_bytes(self._worker.device)}
-            trackers.log(metrics)  # before the checkpoint: a run that resumes from it does not repeat the step
-            interrupted = stopping()
-            if interrupted or self.step % config.checkpoint_every == 0 or self.step == config.steps:
+        self._resume()
+        for step in sorted({arm.step for arm in going(self._arms)} - {0}):
+            # The checkpoint may be all that was left of the last step.
+            after_step(step, [arm for arm in going(self._arms) if arm.step == step])
+        while behind := [arm for arm in going(self._arms) if arm.step < config.steps]:
+            step = min(arm.step for arm in behind)
+            arms = [arm for arm in behind if arm.step == step]
+            self._take(step, arms, screen)
+            interrupted, step = stopping(), step + 1
+            if interrupted or step % config.checkpoint_every == 0 or step == config.steps:
                 with self._meter.phase("checkpoint"):
-                    self._save()
-            if interrupted:
+                    self._save(going(arms))
+            if interrupted:  # an arm that waits for the others is as its checkpoint says
                 raise KeyboardInterrupt
-            after_step(self.step)
+            if done := going(arms):
+                after_step(step, done)
 
-    def audit(self) -> Audit:
-        """How far every block is from its start."""
-        return self._baseline.audit(self._worker.module, self._selection, self.step)
-
-    def final_audit(self) -> Audit:
-        """The audit of the finished run.
+    def final_audits(self) -> dict[int, Audit]:
+        """The audits of the arms that finished, by variant. An arm that fails is dropped; one that is alone raises:
 
         Raises:
             NoSignalError: No step had a gradient, so the block that should move could not.
             AuditError: The mask did not hold.
         """
-        audit = self.audit()
-        if not any([*audit.relative_change_L, audit.other]):
-            raise NoSignalError(
-                f"no group of {self._config.steps} steps had answers of different reward, so nothing was trained; "
-                "use an easier task, a larger algorithm.group_size or more steps, in another study=<name>"
-            )
-        return require(audit)
+        audits, fingerprints = dict[int, Audit](), Fingerprints()
+        for arm in going(self._arms):
+            with arm.at_own_cost():
+                audit = self._audit(arm, fingerprints)
+                if not any([*audit.relative_change_L, audit.other]):
+                    raise NoSignalError(
+                        f"no group of {self._config.steps} steps had answers of different reward, so nothing was "
+                        "trained; use an easier task, a larger algorithm.group_size or more steps, in another "
+                        "study=<name>"
+                    )
+                audits[arm.variant] = require(audit)
+        return audits
 
-    def discard_working_files(self) -> None:
+    def discard_working_files(self, arm: Arm) -> None:
         """Keep the trained weights, drop what only a running cell needs."""
-        self._baseline.discard()
-        checkpoint.keep_weights_only(self._checkpoints)
+        self._baselines[arm.variant].discard()
+        checkpoint.keep_weights_only(arm.checkpoints)
 
-    def _save(self) -> None:
-        engine = self._worker.engine
-        checkpoint.save(self._checkpoints, self.step, engine.trained_parameters(), engine.optimizer)
+    def _resume(self) -> None:
+        for arm in going(self._arms):
+            with arm.at_own_cost():
+                if newest := checkpoint.latest(arm.checkpoints):
+                    saved = checkpoint.load(newest, self._worker.trained(arm.variant))
+                    self._worker.load(arm.variant, saved.parameters, saved.optimizer_state)
 
-    def _one_step(self, step: int) -> dict[str, float]:
+    def _save(self, arms: Sequence[Arm]) -> None:
+        for arm in arms:
+            with arm.at_own_cost():
+                trained = self._worker.trained(arm.variant)
+                checkpoint.save(arm.checkpoints, arm.step, trained, self._worker.optimizer_state(arm.variant))
+
+    def _audit(self, arm: Arm, fingerprints: Fingerprints) -> Audit:
+        parameters, block_of = self._worker.parameters(arm.variant), self._worker.block_of
+        return self._baselines[arm.variant].audit(parameters, block_of, arm.selection, arm.step, fingerprints)
+
+    def _take(self, step: int, arms: list[Arm], screen: Screen) -> None:
+        """One step of arms that have done as many: one rollout, one update."""
         algorithm, task = self._config.algorithm, self._config.task
         with self._meter.phase("generate"):
-            sampling = self._agent.sampling(algorithm.temperature)
-            starts = self._starts(step)
-            episodes = rollout(starts, self._make_env, self._agent, self._worker, sampling, task)
-        batch = from_episodes(episodes)
+            sampling, starts = self._agent.sampling(algorithm.temperature), self._starts(step)
+            starts = [replace(start, variant=arm.variant) for arm in arms for start in starts]
+            played: dict[int, list[Episode]] = {arm.variant: [] for arm in arms}
+            for episode in rollout(starts, self._make_env, self._agent, self._worker, sampling, task.max_turns):
+                played[episode.start.variant].append(episode)
+        work: dict[int, tuple[Batch, NDArray[np.float64]]] = {}
         with self._meter.phase("update"):
-            update = self._worker.update(batch, self._advantages(batch, algorithm))
-        return self._metrics(episodes, batch, update)
+            for arm in arms:
+                with arm.at_own_cost():
+                    require_intact(played[arm.variant], task)
+                    batch = from_episodes(played[arm.variant])
+                    work[arm.variant] = batch, self._advantages(batch, algorithm)
+            updates = self._worker.update(work) if work else {}
+        share_s = {phase: seconds / len(arms) for phase, seconds in self._meter.lap().items()}
+        logged, fingerprints = [], Fingerprints()
+        for arm in going(arms):
+            with arm.at_own_cost():
+                update, variant = updates[arm.variant], arm.variant
+                batch, _ = work[variant]
+                metrics = step_metrics(played[variant], batch, update, share_s, algorithm.anchor_similarity)
+                arm.step += 1
+                if variant not in self._moved and metrics["grad_norm"] > 0:
+                    require(self._audit(arm, fingerprints))
+                    self._moved.add(variant)
+                metrics |= {
+                    "learning_rate": self._worker.learning_rate(variant),
+                    "arms": len(arms),
+                    "step": arm.step,
+                    "peak_memory_bytes": peak_memory_bytes(self._worker.device),
+                }
+                arm.trackers.log(metrics)  # before the checkpoint: a run that resumes from it does not repeat the step
+                logged.append(metrics)
+        if logged:
+            screen.log(logged)
 
     def _starts(self, step: int) -> list[Start]:
         """The episodes of a step: ``groups_per_step`` items in an order reshuffled every pass through the split."""
@@ -147,33 +194,3 @@ class Trainer:
             random.Random(seed_of("order", self._config.seed, self._config.task.train_split, epoch)).shuffle(order)
             self._shuffled = epoch, order
         return self._shuffled[1]
-
-    def _metrics(self, episodes: list[Episode], batch: Batch, update: dict[str, float]) -> dict[str, float]:
-        played = [episode for episode in episodes if episode.status != "env_error"]
-        turns = [turn for episode in played for turn in episode.turns]
-        tokens = sum(len(turn.response_ids) for turn in turns)
-        seconds = self._meter.lap()
-        names = sorted({name for turn in turns for name in turn.reward_terms})
-        return {
-            "reward": float(np.nanmean(batch.return_N)),
-            **{f"reward/{name}": sum(t.reward_terms.get(name, 0.0) for t in turns) / len(played) for name in names},
-            "success": float(np.mean([episode.success for episode in played])),
-            "zero_variance_groups": zero_variance_share(batch.return_N, batch.group_N),
-            "truncated": float(np.mean([turn.truncated for turn in turns])),
-            "turns": len(turns) / len(played),
-            "malformed": float(np.mean([not turn.well_formed for turn in turns])),
-            "inadmissible": float(np.mean([turn.well_formed and not turn.valid for turn in turns])),
-            **anchor_statistics(batch.group_B, batch.anchor_B, self._config.algorithm.anchor_similarity),
-            "env_errors": len(episodes) - len(played),
-            "response_tokens": tokens / len(turns),
-            "entropy": sum(sum(turn.entropies) for turn in turns) / tokens,
-            **({"kl": update["kl_loss"]} if "kl_loss" in update else {}),  # from the starting model, k3
-            "old_policy_kl": update.get("actor/ppo_kl", 0.0),
-            "clip_fraction": update.get("actor/pg_clipfrac", 0.0),
-            "loss": update.get("loss", 0.0),
-            "grad_norm": update.get("grad_norm", 0.0),
-            "learning_rate": self._worker.learning_rate,
-            **{f"seconds/{phase}": value for phase, value in seconds.items()},
-            "seconds": sum(seconds.values()),
-            "tokens_per_second": tokens / seconds["generate"],
-        }

@@ -1,7 +1,7 @@
 """What training one block saves: update time and peak memory of one block against all parameters, on the same batch.
 
 Every arm is a process of its own, and they take turns, so that time is compared pair by pair and memory is each arm's
-own. The batch is collected once by the untrained model. Peak memory is the process's high-water mark (VmHWM): Python
+own. Each has the shortcuts of a cell by itself. The batch is collected once by the untrained model. Peak memory is the process's high-water mark (VmHWM): Python
 and its libraries, loading, one rollout of the batch and the updates; the second column of memory is what was there
 before the first update. All arms are alive together: SmolLM2-135M needs about 10 GB.
 
@@ -42,13 +42,12 @@ def arm(layer: str, batch_file: Path, options: argparse.Namespace) -> None:
             threads=options.threads,
         )
     )
-    batch, advantage_B = pickle.loads(batch_file.read_bytes())
+    work = pickle.loads(batch_file.read_bytes())
     step.collect()
     before = peak_memory_bytes("cpu")
 
     def update() -> dict[str, float]:
-        norm = step.worker.update(batch, advantage_B)["grad_norm"]
-        return {"grad_norm": norm, "before": before, "peak": peak_memory_bytes("cpu")}
+        return {"grad_norm": step.update(work)[0], "before": before, "peak": peak_memory_bytes("cpu")}
 
     serve(update)
 
@@ -77,7 +76,7 @@ def main() -> None:
         file = Path(folder) / "batch.pickle"
         command = [sys.executable, *sys.argv, "--arm"]
         subprocess.run([*command, "base", str(file)], check=True)
-        batch, advantage_B = pickle.loads(file.read_bytes())
+        batch, advantage_B = pickle.loads(file.read_bytes())[0]
         arms = {layer: [*command, layer, str(file)] for layer in ("full", *options.blocks)}
         said = take_turns(arms, options.rounds)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -24,7 +25,7 @@ from agents.agent import Agent
 from agents.episode import Start
 from agents.models import load_tokenizer, resolve
 from agents.rollout import rollout
-from agents.sampler import Generation, Kept, ModelPolicy, Sampling
+from agents.sampler import Generation, ModelPolicy, Request, Sampling
 from agents.seeding import seed_of
 
 WORDS = ["task=alfworld/chat"]
@@ -37,18 +38,13 @@ class Timed(ModelPolicy):
         super().__init__(model)
         self.keeps, self.seconds, self.read = keeps, 0.0, 0
 
-    def generate(
-        self,
-        prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        sampling: Sampling,
-        kept: Sequence[Kept] | None = None,
-    ) -> list[Generation]:
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """As the policy does."""
         start = time.perf_counter()
-        results = super().generate(prompts, seeds, sampling, kept if self.keeps else None)
+        asked = requests if self.keeps else [replace(request, kept=None) for request in requests]
+        results = super().generate(asked, sampling)
         self.seconds += time.perf_counter() - start
-        self.read = max(self.read, *map(len, prompts))
+        self.read = max(self.read, *(len(request.prompt_ids) for request in requests))
         return results
 
 
@@ -74,7 +70,7 @@ def main() -> None:
 
     def play(keeps: bool) -> tuple[float, int, list[list[int]]]:
         policy = Timed(model, keeps)
-        episodes = rollout(starts, make_env, agent, policy, agent.sampling(1.0), config.task)
+        episodes = rollout(starts, make_env, agent, policy, agent.sampling(1.0), config.task.max_turns)
         return policy.seconds, policy.read, [turn.response_ids for episode in episodes for turn in episode.turns]
 
     seconds: dict[bool, list[float]] = {True: [], False: []}

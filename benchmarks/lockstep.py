@@ -17,10 +17,13 @@ from typing import Any
 MARK = "lockstep "
 
 
-def serve(work: Callable[[], Mapping[str, Any]]) -> None:
-    """The child's side: warm up once, then work on demand."""
-    work()
-    say(ready=True)
+Found = dict[str, Any]
+"""What a child says of a turn; JSON."""
+
+
+def serve(work: Callable[[], Mapping[str, Any]], warm_up: Callable[[], Mapping[str, Any]] | None = None) -> None:
+    """The child's side: warm up once, by default with the work itself, then work on demand."""
+    say(ready=True, **(warm_up or work)())
     while wait_for_turn():
         start, cpu = time.perf_counter(), time.process_time()
         found = work()
@@ -37,21 +40,28 @@ def say(**message: Any) -> None:
     print(MARK + json.dumps(message), flush=True)
 
 
-def take_turns(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[dict[str, Any]]]:
+def take_turns(
+    commands: Mapping[str, Sequence[str]], rounds: int, check: Callable[[Mapping[str, Found]], None] | None = None
+) -> dict[str, list[Found]]:
     """Start every command, one after the other, then let them work in turn; return what each said, round by round.
+
+    ``check`` is given what each found while warming up, before the first turn; what it raises ends everything.
 
     Raises:
         RuntimeError: A child ended early; the message holds the end of its log.
     """
     children: dict[str, subprocess.Popen[str]] = {}
+    ready: dict[str, Found] = {}
     logs = {name: tempfile.TemporaryFile("w+") for name in commands}  # noqa: SIM115 closed below
     try:
         for name, command in commands.items():
             children[name] = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=logs[name], text=True
             )
-            _hear(children[name], logs[name], name)
-        said: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
+            ready[name] = _hear(children[name], logs[name], name)
+        if check:
+            check(ready)
+        said: dict[str, list[Found]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, child in children.items():
                 assert child.stdin
@@ -67,7 +77,7 @@ def take_turns(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, 
             log.close()
 
 
-def _hear(child: subprocess.Popen[str], log: Any, name: str) -> dict[str, Any]:
+def _hear(child: subprocess.Popen[str], log: Any, name: str) -> Found:
     assert child.stdout
     for line in child.stdout:
         if line.startswith(MARK):

@@ -6,6 +6,7 @@ Report ratios of pairs, not ratios of means: on a shared machine seconds drift, 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ from statistics import median
 # As in run.py: threads that wait must sleep, not spin. Before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -36,6 +38,20 @@ def configuration(*overrides: str, model_path: str | None = None, threads: int =
         return OmegaConf.to_object(compose("config", overrides=words))
 
 
+def timed(generate: Callable[[], object], update: Callable[[], object]) -> dict[str, float]:
+    """Seconds of both parts and of the whole step, by the clock and of the processor."""
+    clock, cpu = [time.perf_counter()], [time.process_time()]
+    for part in (generate, update):
+        part()
+        clock.append(time.perf_counter())
+        cpu.append(time.process_time())
+    return {
+        f"{name}{kind}": marks[end] - marks[start]
+        for kind, marks in (("", clock), (" cpu", cpu))
+        for name, start, end in (("generate", 0, 1), ("update", 1, 2), ("step", 0, 2))
+    }
+
+
 def alternate(sides: Mapping[str, Side], pairs: int) -> dict[str, list[dict[str, float]]]:
     """Run every side once to warm up (not counted), then ``pairs`` rounds of all of them, in turn."""
     seconds: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -50,6 +66,21 @@ def alternate(sides: Mapping[str, Side], pairs: int) -> dict[str, list[dict[str,
 def ratios(a: Sequence[Mapping[str, float]], b: Sequence[Mapping[str, float]], part: str) -> list[float]:
     """A's seconds over B's, pair by pair."""
     return [ours[part] / theirs[part] for ours, theirs in zip(a, b, strict=True)]
+
+
+def chosen_blocks(words: str, n_blocks: int) -> list[int]:
+    """Numbers of blocks from a list with commas, ``all``, or a number of them, spread evenly, as ``5 of all``."""
+    if words == "all":
+        return list(range(n_blocks))
+    if words.endswith(" of all"):
+        return sorted({round(place) for place in np.linspace(0, n_blocks - 1, int(words.removesuffix(" of all")))})
+    return sorted({int(word) for word in words.split(",")})
+
+
+def sum_over_blocks(found: Mapping[int, float], n_blocks: int) -> float:
+    """The sum over all blocks of what was found for some, between which it is taken to be linear in the number."""
+    measured = sorted(found)
+    return float(np.interp(range(n_blocks), measured, [found[block] for block in measured]).sum())
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

@@ -3,7 +3,8 @@
 Ours is what the trainer does: environments, prompts, generation, rewards, advantages, then verl's update through
 ``LocalWorker``. The hand loop (``plain_loop.py``) has its own generation (each prompt read once, cached decode,
 finished rows leave the batch) and its own update (PPO clip, mean over the tokens of the whole batch, rows of advantage
-zero left out, AdamW, gradient clipping); it is handed prompts and advantages, so environments count against us.
+zero left out, AdamW, gradient clipping), in which rows are padded and each reads its prompt; it is handed prompts and
+advantages, so environments count against us. What our shortcuts save is in the ratio: ``shortcuts.py`` takes it apart.
 Both draw with the same random numbers, and their first gradients must agree to 1e-4.
 
 The learning rate is 1e-12: AdamW does all its work, but the weights stand still, so every repetition is the same step.
@@ -18,32 +19,16 @@ from __future__ import annotations
 
 import argparse
 import gc
-import time
-from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
 from one_batch import Step
 from plain_loop import PlainLoop
-from side_by_side import alternate, configuration, machine, ratios, spread, table
+from side_by_side import alternate, configuration, machine, ratios, spread, table, timed
 
 LIMIT = 1.15
 TOLERANCE = 1e-4
-
-
-def timed(generate: Callable[[], object], update: Callable[[], object]) -> dict[str, float]:
-    """Seconds of both parts and of the whole step, by the clock and of the processor."""
-    clock, cpu = [time.perf_counter()], [time.process_time()]
-    for part in (generate, update):
-        part()
-        clock.append(time.perf_counter())
-        cpu.append(time.process_time())
-    return {
-        f"{name}{kind}": marks[end] - marks[start]
-        for kind, marks in (("", clock), (" cpu", cpu))
-        for name, start, end in (("generate", 0, 1), ("update", 1, 2), ("step", 0, 2))
-    }
 
 
 def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
@@ -63,7 +48,8 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
     block = None if layer == "full" else int(layer)
     settings = {"lr": 1e-12, "betas": algorithm.adam_betas, "decay": algorithm.weight_decay}
     hand = PlainLoop(ours.model.path, block, **settings)
-    batch, advantage_B = ours.collect()
+    work = ours.collect()
+    batch, advantage_B = work[0]
     n_new = config.task.max_response_tokens
     # The numbers that agents.sampler draws from the rows' seeds.
     uniform_BT = torch.from_numpy(np.stack([np.random.default_rng(seed).random(n_new) for seed in ours.seeds]))
@@ -85,7 +71,7 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
 
     same = sum(a == b for a, b in zip(hand_generate(), batch.response_ids, strict=True))
     assert same >= 0.95 * len(batch), f"only {same} of {len(batch)} answers are the same on both sides"
-    norms = ours.worker.update(batch, advantage_B)["grad_norm"], hand_update()
+    norms = ours.update(work)[0], hand_update()
     difference = abs(norms[0] / norms[1] - 1)
     print(
         f"layer={layer}: gradient norm ours {norms[0]:.6f}, by hand {norms[1]:.6f}, difference {difference:.1e}; ",
@@ -95,7 +81,7 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
     assert difference < TOLERANCE, f"the gradient norms differ by {difference:.1e}"
 
     sides = {
-        "ours": lambda: timed(ours.collect, lambda: ours.worker.update(batch, advantage_B)),
+        "ours": lambda: timed(ours.collect, lambda: ours.update(work)),
         "hand": lambda: timed(hand_generate, hand_update),
     }
     seconds = alternate(sides, options.pairs)

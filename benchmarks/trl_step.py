@@ -6,8 +6,8 @@ metrics and all. TRL's (``trl_side.py``) is its whole training step, generation 
 stop tokens (by default only end of text ends an answer) and without gradient checkpointing, shuffling or saving.
 
 NOT covered: GPUs, vLLM, long answers, whether either learns. What stays different: TRL reads the prompt once per
-answer, and keeps rows without an advantage in the pass (``--every-row`` makes ours do so, too); both draw their own
-answers, so the number of tokens differs: it is in the table.
+answer, pads rows, and keeps those without an advantage in the pass (``--every-row`` makes ours do so, too); both draw
+their own answers, so the number of tokens differs: it is in the table.
 
 TRL is no dependency of this project; it gets an environment of its own:
 
@@ -23,6 +23,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -31,12 +33,15 @@ from one_batch import Step
 from side_by_side import configuration, machine, ratios, spread, table
 
 from agents.models import load_tokenizer
-from algorithms.layers import parse_layer
+from algorithms.arm import Arm
+from algorithms.cell import Cell
 from algorithms.machine import choose
 from algorithms.meter import Meter, peak_memory_bytes
+from algorithms.screen import Screen
 from algorithms.trackers import Trackers
 from algorithms.trainer import Trainer
 from conf.schema import Config
+from evaluation.results import Result
 
 TRL_SIDE = Path(__file__).with_name("trl_side.py")
 LEARNING_RATE = 1e-6
@@ -48,12 +53,12 @@ class Heard:
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
 
-    def say(self, text: str) -> None:
-        """Words are not metrics."""
-
     def log(self, metrics: dict[str, float]) -> None:
         """Remember."""
         self.metrics = metrics
+
+    def finished(self, result: Result) -> None:
+        """Its run never ends."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -71,12 +76,14 @@ def ours(folder: Path, options: argparse.Namespace) -> None:
         threads=options.threads,
     )
     step, heard = Step.build(config), Heard()
-    selection = parse_layer(config.layer, step.model.n_blocks)
-    trainer = Trainer(config, folder / "ours", selection, step.worker, step.agent, step.make_env, Meter())
+    selection = step.selections[0]
+    arm = Arm(selection, Cell(replace(config, runs_dir=str(folder)), selection.label), [], alone=True)
+    arm.trackers = Trackers([heard])
+    trainer = Trainer(config, [arm], step.worker, step.agent, step.make_env, Meter())
     (folder / "job.json").write_text(json.dumps(job(config, step, trainer, options)))
     started = [0.0, 0.0]
 
-    def after_step(number: int) -> None:
+    def after_step(number: int, _: Sequence[Arm]) -> None:
         if number == 1:
             say(ready=True)
         else:
@@ -90,7 +97,7 @@ def ours(folder: Path, options: argparse.Namespace) -> None:
             sys.exit()
         started[:] = time.perf_counter(), time.process_time()
 
-    trainer.train(Trackers([heard]), after_step, lambda: False)
+    trainer.train(Screen("ours", config.steps), after_step, lambda: False)
 
 
 def job(config: Config, step: Step, trainer: Trainer, options: argparse.Namespace) -> dict[str, object]:

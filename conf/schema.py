@@ -212,7 +212,9 @@ class RunnerConfig:
     max_tokens_per_pass: int = 4096
     """Tokens in one forward or backward pass; a larger batch is cut into several."""
     rollout_batch: int = 256
-    """Episodes that generate together."""
+    """Episodes of a cell that generate together."""
+    shortcuts: bool = True
+    """Compute once what rows or policies have in common; off: every cell by itself, every row whole, to compare."""
 
     def __post_init__(self) -> None:
         _positive(self, "runner.", "max_tokens_per_pass", "rollout_batch")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.agent import Agent
 from agents.episode import Episode, Start
-from agents.rollout import MakeEnv, rollout
+from agents.rollout import MakeEnv, require_intact, rollout
 from agents.sampler import Policy
 from agents.seeding import seed_of
 from conf.schema import EvaluationConfig, TaskConfig
@@ -44,7 +45,7 @@ def settings_of(phase: str, evaluation: EvaluationConfig) -> EvaluationConfig:
     return replace(evaluation, samples=1, temperature=0.0) if phase.startswith(GREEDY) else evaluation
 
 
-def evaluate(
+def play_panel(
     policy: Policy,
     agent: Agent,
     make_env: MakeEnv,
@@ -52,23 +53,37 @@ def evaluate(
     evaluation: EvaluationConfig,
     items: list[int],
     phase: str,
-) -> list[PanelRow]:
-    """Play every panel item ``evaluation.samples`` times.
+    variants: Sequence[int] = (0,),
+) -> dict[int, list[Episode]]:
+    """Play every panel item ``evaluation.samples`` times with each of the policy's variants, all in one rollout.
 
     The sampling seed of an attempt depends on panel seed, item and sample only, so all arms share their random numbers
     and differences between arms are paired. A phase that begins with ``greedy_`` plays every item once, greedily.
 
-    Raises:
-        EnvironmentsBrokenError: Too many episodes were lost to their environments.
+    Returns:
+        The episodes of each variant, see ``panel_rows``.
     """
     evaluation = settings_of(phase, evaluation)
     starts = [
-        Start(task.eval_split, item, group, sample, seed_of("panel", task.name, evaluation.seed, item, sample))
+        Start(task.eval_split, item, group, sample, seed_of("panel", task.name, evaluation.seed, item, sample), variant)
+        for variant in variants
         for group, item in enumerate(items)
         for sample in range(evaluation.samples)
     ]
     sampling = agent.sampling(evaluation.temperature)
-    episodes = rollout(starts, make_env, agent, policy, sampling, task)
+    played: dict[int, list[Episode]] = {variant: [] for variant in variants}
+    for episode in rollout(starts, make_env, agent, policy, sampling, task.max_turns):
+        played[episode.start.variant].append(episode)
+    return played
+
+
+def panel_rows(phase: str, episodes: Sequence[Episode], task: TaskConfig) -> list[PanelRow]:
+    """One row per attempt of one variant.
+
+    Raises:
+        EnvironmentsBrokenError: Too many episodes were lost to their environments.
+    """
+    require_intact(episodes, task)
     # An episode whose reset failed does not know its item; its siblings do.
     known = {episode.start.index: episode for episode in episodes if episode.item_id}
     return [_row(phase, episode, known.get(episode.start.index, episode)) for episode in episodes]

@@ -1,4 +1,4 @@
-"""verl's FSDP engine with a layer mask, registered in verl's public engine registry for CPU and CUDA.
+"""verl's FSDP engine with a layer mask.
 
 What it changes, and nothing else:
 
@@ -23,7 +23,6 @@ from verl.utils.model import _architecture_to_auto_class
 from verl.utils.torch_dtypes import PrecisionType
 from verl.utils.torch_functional import entropy_from_logits, logprobs_from_logits_naive
 from verl.workers.config.optimizer import build_optimizer
-from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 import algorithms.workers.micro_batches  # noqa: F401  takes the place of verl's
@@ -36,8 +35,6 @@ SELECTION_KEY = "onelayer_selection"
 _architecture_to_auto_class.setdefault("LMHeadModel", AutoModelForCausalLM)
 
 
-@EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")
-@EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device="cuda", vendor="nvidia")
 class LayerMaskEngine(FSDPEngineWithLMHead):
     """Trains the blocks of a ``LayerSelection`` and freezes the rest."""
 

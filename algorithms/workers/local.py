@@ -1,192 +1,285 @@
-"""verl's ``ActorRolloutRefWorker`` in this process: one device, gloo, no Ray.
+"""The policies of cells that differ only in what trains: one verl worker, one frozen model, one device, no Ray.
 
-Shapes: _B rows, _T response tokens (ragged: nested tensors).
+Shapes: _B rows of a batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
-from tensordict import TensorDict
-from transformers.utils import logging as transformers_logging
 from verl.utils import tensordict_utils as tu
 from verl.workers.utils.padding import response_from_nested
 
-import algorithms.workers.platform  # noqa: F401  registers the CPU platform before verl looks for one
 from agents.models import ModelFiles
-from agents.sampler import Generation, Kept, Sampling
+from agents.sampler import Generation, Request, Sampling
+from algorithms.bank import BASE, PolicyBank
+from algorithms.bank.packing import pack
+from algorithms.bank.scoring import Row
 from algorithms.batch import Batch
-from algorithms.layers import LayerSelection
+from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
-from algorithms.workers.rows import nested, to_tensordict
+from algorithms.workers.rows import answers_to_tensordict, nested
+from algorithms.workers.single import start_verl
 from conf.schema import Config
 
-# verl announces every optional backend that is not installed, torch a deprecation of its own.
-warnings.filterwarnings("ignore", message=".*engine is not available.*")
-logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
-transformers_logging.disable_progress_bar()
+Work = Mapping[int, tuple[Batch, NDArray[np.float64]]]
+
+PASS_TOKENS = 1024
+"""Distinct tokens in a pass on a CPU: matrix products are at full speed from half of it, more only costs memory."""
+SECTION_TOKENS, SECTION_BYTES = 8192, 2**28
+CACHE_BYTES = 2**28
+"""Keys and values of the prompts that generate together."""
 
 
-def start_verl(machine: Machine) -> None:
-    """Tell verl which device this process uses, then import its worker; calling it again does nothing.
+@dataclass(frozen=True)
+class _Task:
+    """One row to update on."""
 
-    Call it where no frame holds a model: verl keeps the tracebacks of the optional imports that failed, and with
-    them, for as long as the process lives, every frame that was waiting for the import.
-    """
-    os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
-    _join_process_group(machine.device)
-    import verl.workers.engine_workers  # noqa: F401  here verl settles on its platform
-
-
-def _join_process_group(device: str) -> None:
-    """Make a group of one before verl does: on CPU it would ask torch for the same backend twice."""
-    if dist.is_initialized():
-        return
-    os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", "0")
-    backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
-    # A store in memory needs no port: many cells may run on one machine.
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    row: Row
+    advantage: float
+    old: list[float]
+    reference: list[float] | None
 
 
 class LocalWorker:
-    """The policy of one cell: generates, gives log-probs, updates. ``layer=base`` only generates."""
+    """One policy per selection, numbered as these are, in a ``PolicyBank``; each trains as if it were alone."""
 
-    def __init__(self, config: Config, selection: LayerSelection, machine: Machine, model: ModelFiles) -> None:
+    def __init__(
+        self, config: Config, selections: Sequence[LayerSelection], machine: Machine, model: ModelFiles
+    ) -> None:
         """Build verl's worker.
 
         Raises:
-            LayerError: The selection trains nothing in this model.
+            NotPackableError: The model's blocks cannot run on a flat list of tokens; ``PlainWorker`` takes any model.
+            LayerError: The model's blocks cannot be told apart.
         """
         torch.set_num_threads(machine.threads)
         start_verl(machine)
         from verl.workers.engine_workers import ActorRolloutRefWorker
 
+        from algorithms.workers.bank_engine import BANK_KEY, bank_settings
         from algorithms.workers.verl_config import actor_rollout_ref, learning_rate
 
-        self._algorithm, self._machine = config.algorithm, machine
-        self._rollout_batch = config.runner.rollout_batch
-        self.device, self.learning_rate = machine.device, learning_rate(config, selection)
-        role = "actor_rollout_ref" if config.algorithm.kl_coef > 0 else "actor_rollout"
-        section = actor_rollout_ref(config, selection, machine, model)
+        self.device, self.selections = machine.device, list(selections)
+        self._config, self._machine = config, machine
+        self._rates = [learning_rate(config, selection) for selection in selections]
+        self._trains = not all(selection.trains_nothing for selection in selections)
+        keep_base = config.algorithm.kl_coef > 0 or len(selections) > 1
+        hook = {BANK_KEY: bank_settings(selections, self._rates, keep_base=keep_base)}
+        section = actor_rollout_ref(config, hook, self._rates[0], machine, model)
         with contextlib.redirect_stdout(None):  # verl prints the model's size and the number of steps
-            worker = ActorRolloutRefWorker(section, role="rollout" if selection.trains_nothing else role)
+            worker = ActorRolloutRefWorker(section, role="actor_rollout" if self._trains else "rollout")
             worker.init_model()
         self._worker = cast(Any, worker)
         # bfloat16 rollouts need a copy of the float32 weights; LoRA has no such copy to sync to.
-        self._shares = machine.dtype == torch.float32 or config.model.lora_rank > 0
-        if selection.trains_nothing or not self._shares:
-            self._worker.rollout.load(machine.dtype)
+        self._shares = self._trains and (machine.dtype == torch.float32 or config.model.lora_rank > 0)
+        rollout = self._worker.rollout
+        if self._shares:
+            rollout.share_bank(self._engine.bank)
         else:
-            self._worker.rollout.share(self.module)
+            rollout.load(machine.dtype)
+            rollout.share_bank(PolicyBank(rollout.model, selections, keep_base=keep_base))
+        self.block_of: dict[str, int | None] = block_of_parameters(self._bank.model)
+        """The decoder block of each parameter; None for embeddings, final norm and head."""
 
     @property
-    def engine(self) -> Any:
-        """verl's training engine, ours by registration."""
+    def _engine(self) -> Any:
         return self._worker.actor.engine
 
     @property
-    def module(self) -> torch.nn.Module:
-        """The module that trains, or under ``layer=base`` the one that samples."""
-        return self._worker.actor.engine.module if self._worker.actor else self._worker.rollout.model
+    def _bank(self) -> PolicyBank:
+        """The policies that train or, where none does, those that sample."""
+        bank: PolicyBank = self._engine.bank if self._trains else self._worker.rollout.bank
+        return bank
 
-    def generate(
-        self,
-        prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        sampling: Sampling,
-        kept: Sequence[Kept] | None = None,
-    ) -> list[Generation]:
-        """Draw one response per prompt from the current policy (``agents.sampler.Policy``)."""
-        results: list[Generation] = []
-        autocast = torch.autocast(
-            self._machine.device, self._machine.dtype, enabled=self._machine.dtype != torch.float32
-        )
-        for start in range(0, len(prompts), self._rollout_batch):
-            part = slice(start, start + self._rollout_batch)
-            with autocast:
-                ours = kept[part] if kept else None
-                results += self._worker.rollout.generate(prompts[part], seeds[part], sampling, ours)
-        return results
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
+        """Draw one response per request from the current policy of its variant (``agents.sampler.Policy``)."""
+        results: dict[int, Generation] = {}
+        half = self._machine.dtype != torch.float32
+        for places in self._together(requests):
+            with torch.autocast(self._machine.device, self._machine.dtype, enabled=half):
+                answers = self._worker.rollout.generate([requests[place] for place in places], sampling)
+            results |= zip(places, answers, strict=True)
+        return [results[place] for place in range(len(requests))]
 
-    def log_probs(self, batch: Batch, *, reference: bool = False) -> list[list[float]]:
-        """Log-probs of the response tokens under the trainer's weights, or under the frozen reference."""
-        data = self._rows(batch, range(len(batch)), compute_loss=False)
+    def _together(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Requests that generate in one batch: all of a prompt, as many prompts as the limits allow."""
+        by_prompt: dict[tuple[int, ...], list[int]] = {}
+        for place, request in enumerate(requests):
+            by_prompt.setdefault(tuple(request.prompt_ids), []).append(place)
+        config: Any = self._bank.model.config.get_text_config()
+        per_token = 2 * self._bank.n_blocks * (config.hidden_size // config.num_attention_heads) * 4
+        per_token *= getattr(config, "num_key_value_heads", config.num_attention_heads)
+        parts: list[list[int]] = []
+        rows = n_bytes = 0
+        for prompt, places in by_prompt.items():
+            variants = {requests[place].variant for place in places}
+            more_rows, more_bytes = -(-len(places) // len(variants)), len(prompt) * len(variants) * per_token
+            if not parts or rows + more_rows > self._config.runner.rollout_batch or n_bytes + more_bytes > CACHE_BYTES:
+                parts.append([])
+                rows = n_bytes = 0
+            parts[-1] += places
+            rows, n_bytes = rows + more_rows, n_bytes + more_bytes
+        return parts
+
+    def log_probs(self, batch: Batch, variant: int = 0, *, reference: bool = False) -> list[list[float]]:
+        """Log-probs of the response tokens under a variant's weights, or under the base model's.
+
+        Raises:
+            KeyError: The reference of a run that keeps none.
+        """
+        policy = BASE if reference else variant
+        return self._score([Row(*texts, policy) for texts in zip(batch.prompt_ids, batch.response_ids, strict=True)])
+
+    def _score(self, rows: Sequence[Row]) -> list[list[float]]:
+        self._engine.take(rows, self._pack(rows))
+        temperature = self._config.algorithm.temperature
+        data = answers_to_tensordict(rows, temperature=temperature, compute_loss=False)
         mask = data["response_mask"]
-        output = (self._worker.compute_ref_log_prob if reference else self._worker.compute_log_prob)(data)
+        output = self._worker.compute_log_prob(data)
         return [row.tolist() for row in response_from_nested(tu.get(output, "log_probs"), mask).unbind()]
 
-    def update(self, batch: Batch, advantage_B: NDArray[np.float64]) -> dict[str, float]:
-        """One PPO update by verl (clipped loss, k3, gradient clipping, AdamW); returns its metrics.
+    def _pack(self, rows: Sequence[Row]) -> Any:
+        forks = {self._bank.fork(row.policy) for row in rows}
+        state_bytes = 4 * len(forks) * self._bank.decoder.norm.weight.shape[0]
+        limit = self._config.runner.max_tokens_per_pass
+        return pack(
+            rows,
+            section_tokens=min(SECTION_TOKENS, SECTION_BYTES // state_bytes),
+            pass_tokens=min(limit, PASS_TOKENS) if self.device == "cpu" else limit,
+        )
 
-        With ``updates_per_step`` above 1 the rows are cut, in their order, into as many parts of nearly equal number,
-        each an update of its own; metrics are means over them.
+    def update(self, work: Work) -> dict[int, dict[str, float]]:
+        """One PPO update per variant by verl (clipped loss, k3, gradient clipping, AdamW), all in one go.
+
+        With ``updates_per_step`` above 1 a variant's rows are cut, in their order, into as many parts of nearly equal
+        number, each an update of its own; metrics are means over them.
+
+        Args:
+            work: By variant its batch, and one advantage per row.
+
+        Returns:
+            verl's metrics by variant.
         """
-        algorithm = self._algorithm
-        old = batch.rollout_logprobs if algorithm.old_log_probs == "rollout" else self.log_probs(batch)
-        reference = self.log_probs(batch, reference=True) if algorithm.kl_coef else None
-        parts = np.array_split(np.arange(len(batch)), min(algorithm.updates_per_step, len(batch)))
-        updates = [self._update(batch, part.tolist(), advantage_B, old, reference) for part in parts]
+        todo = {variant: self._tasks(variant, *given) for variant, given in work.items()}
+        found: dict[int, list[dict[str, float]]] = {variant: [] for variant in work}
+        for number in range(self._config.algorithm.updates_per_step):
+            parts = {}
+            for variant, tasks in todo.items():
+                cuts = np.array_split(np.arange(len(tasks)), min(self._config.algorithm.updates_per_step, len(tasks)))
+                if number < len(cuts):
+                    parts[variant] = [tasks[index] for index in cuts[number]]
+            for variant, metrics in self._update(parts).items():
+                found[variant].append(metrics)
         self.sync()
-        names = dict.fromkeys(name for metrics in updates for name in metrics)
-        return {name: float(np.mean([metrics[name] for metrics in updates if name in metrics])) for name in names}
+        return {variant: _means(metrics) for variant, metrics in found.items()}
 
-    def _update(
-        self,
-        batch: Batch,
-        part: list[int],
-        advantage_B: NDArray[np.float64],
-        old: list[list[float]],
-        reference: list[list[float]] | None,
-    ) -> dict[str, float]:
-        """Update on some rows.
+    def _tasks(self, variant: int, batch: Batch, advantage_B: NDArray[np.float64]) -> list[_Task]:
+        algorithm = self._config.algorithm
+        old = batch.rollout_logprobs if algorithm.old_log_probs == "rollout" else self.log_probs(batch, variant)
+        reference = self.log_probs(batch, variant, reference=True) if algorithm.kl_coef else None
+        return [
+            _Task(
+                Row(batch.prompt_ids[row], batch.response_ids[row], variant),
+                float(advantage_B[row]),
+                old[row],
+                reference[row] if reference else None,
+            )
+            for row in range(len(batch))
+        ]
+
+    def _update(self, parts: Mapping[int, Sequence[_Task]]) -> dict[int, dict[str, float]]:
+        """Update every variant on some rows.
 
         Rows of advantage zero have gradient zero, without KL or entropy term, so a single update may leave them out of
         the pass; the loss is still normalised by the whole part.
         """
-        algorithm, rows = self._algorithm, part
+        algorithm = self._config.algorithm
         other_terms = algorithm.kl_coef or algorithm.entropy_coef or algorithm.updates_per_step > 1
-        if algorithm.drop_zero_advantage and not other_terms:
-            rows = [row for row in part if advantage_B[row]]
-        if not rows:
-            return {"grad_norm": 0.0}
-        tokens_B = np.array([len(ids) for ids in batch.response_ids])
-        # verl divides a token mean by the tokens it is given; this makes it the mean over the whole part.
-        scale = tokens_B[rows].sum() / tokens_B[part].sum() if algorithm.loss_agg_mode == "token-mean" else 1.0
-        data = self._rows(
-            batch,
+        drops = algorithm.drop_zero_advantage and not other_terms
+        tasks = [task for part in parts.values() for task in part if task.advantage or not drops]
+        if not tasks:
+            return {variant: {"grad_norm": 0.0} for variant in parts}
+        rows = [task.row for task in tasks]
+        totals = {v: (len(part), sum(len(t.row.response_ids) for t in part)) for v, part in parts.items()}
+        self._engine.take(rows, self._pack(rows), totals)
+        data = answers_to_tensordict(
             rows,
-            global_batch_size=len(part),
+            temperature=algorithm.temperature,
+            calculate_entropy=algorithm.entropy_coef > 0,
             mini_batch_size=len(rows),
             epochs=1,
             seed=0,
             dataloader_kwargs={"shuffle": False},
         )
-        data["old_log_probs"] = nested([old[row] for row in rows], torch.float32)
-        advantages = [[float(advantage_B[row] * scale)] * int(tokens_B[row]) for row in rows]
+        data["old_log_probs"] = nested([task.old for task in tasks], torch.float32)
+        advantages = [[task.advantage] * len(task.row.response_ids) for task in tasks]
         data["advantages"] = nested(advantages, torch.float32)
-        if reference is not None:
-            data["ref_log_prob"] = nested([reference[row] for row in rows], torch.float32)
+        if algorithm.kl_coef:
+            data["ref_log_prob"] = nested([task.reference or [] for task in tasks], torch.float32)
         metrics = tu.get(self._worker.update_actor(data), "metrics")
-        return {name: float(np.mean(value)) for name, value in metrics.items() if value is not None}
+        norms = self._engine.grad_norms
+        return {variant: _of(variant, metrics) | {"grad_norm": norms.get(variant, 0.0)} for variant in parts}
 
     def sync(self) -> None:
         """Bring the sampling copy up to date; nothing to do where the module itself samples."""
-        if not self._shares:
+        if self._trains and not self._shares:
             asyncio.run(self._worker.update_weights(mode="naive"))
 
-    def _rows(self, batch: Batch, rows: Sequence[int], **settings: Any) -> TensorDict:
-        algorithm = self._algorithm
-        entropy = algorithm.entropy_coef > 0
-        return to_tensordict(batch, rows, temperature=algorithm.temperature, calculate_entropy=entropy, **settings)
+    def learning_rate(self, variant: int) -> float:
+        """The rate a variant trains at."""
+        return self._rates[variant]
+
+    def parameters(self, variant: int) -> dict[str, torch.nn.Parameter]:
+        """The whole model of a variant, by name; what is frozen is the same memory in all of them."""
+        return self._bank.parameters(variant)
+
+    def trained(self, variant: int) -> dict[str, torch.nn.Parameter]:
+        """Those of the parameters that train; none under ``layer=base``."""
+        return self._bank.trained(variant)
+
+    def optimizer_state(self, variant: int) -> dict[str, dict[str, torch.Tensor]]:
+        """By parameter name, then ``step``, ``exp_avg`` and ``exp_avg_sq``; empty before the first update."""
+        trained = self.trained(variant)
+        state = self._engine.optimizer.state if trained else {}
+        return {name: dict(state[parameter]) for name, parameter in trained.items() if parameter in state}
+
+    @torch.no_grad()
+    def load(
+        self,
+        variant: int,
+        parameters: Mapping[str, torch.Tensor],
+        optimizer_state: Mapping[str, Mapping[str, torch.Tensor]],
+    ) -> None:
+        """Put saved weights and optimizer state back, in place, and bring what samples up to date."""
+        trained = self.trained(variant)
+        for name, tensor in parameters.items():
+            trained[name].copy_(tensor)
+        for name, tensors in optimizer_state.items():
+            self._engine.optimizer.state[trained[name]] = {key: tensor.clone() for key, tensor in tensors.items()}
+        self.sync()
+
+
+def _of(variant: int, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """A variant's own metrics, a mean where there are several."""
+    mine = {
+        name.removeprefix(f"{variant}/"): value for name, value in metrics.items() if name.startswith(f"{variant}/")
+    }
+    # A pass has its part of the loss, and everything else as a mean.
+    return {
+        name: float(np.sum(value) if name == "loss" else np.mean(value))
+        for name, value in mine.items()
+        if value is not None
+    }
+
+
+def _means(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for metrics in updates for name in metrics)
+    return {name: float(np.mean([metrics[name] for metrics in updates if name in metrics])) for name in names}

@@ -14,6 +14,8 @@ from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine.fsdp import transformer_impl
 
+from algorithms.workers.rows import take_rows
+
 Indices = list[list[int]]
 
 _verls = transformer_impl.prepare_micro_batches
@@ -42,6 +44,9 @@ def prepare_micro_batches(
     data: TensorDict, dp_group: torch.distributed.ProcessGroup | None = None, **settings: Any
 ) -> tuple[list[TensorDict], Indices | None]:
     """As verl's function of this name, but by length where one process pads; ranks must agree on a number of parts."""
+    passes: Indices | None = tu.get_non_tensor_data(data=data, key="passes", default=None)
+    if passes is not None:  # somebody who knows the rows has cut them already
+        return [take_rows(data, part) for part in passes], passes
     packed = tu.get_non_tensor_data(data=data, key="use_remove_padding", default=True)
     if (
         packed

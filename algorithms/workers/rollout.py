@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from verl.utils.device import get_device_name
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout
 
-from agents.sampler import Generation, Kept, Sampling, generate
+import agents.sampler
+import algorithms.bank.generation
+from agents.sampler import Generation, Request, Sampling
+from algorithms.bank import PolicyBank
 
 NAME = "hf_local"
 
@@ -23,6 +26,10 @@ class HFLocalRollout(BaseRollout):
     """
 
     model: PreTrainedModel
+    bank: PolicyBank | None = None
+    share_prompts: bool = True
+    bytes_received: int = 0
+    """By ``update_weights``, as they were sent."""
 
     def load(self, dtype: torch.dtype) -> None:
         """Load the starting weights: for a policy that never trains, or as the copy that will be synced."""
@@ -37,25 +44,39 @@ class HFLocalRollout(BaseRollout):
         """Sample from ``module``, the one that trains."""
         self.model = module
 
-    def generate(
-        self,
-        prompts: Sequence[list[int]],
-        seeds: Sequence[int],
-        sampling: Sampling,
-        kept: Sequence[Kept] | None = None,
-    ) -> list[Generation]:
-        """See ``agents.sampler.generate``."""
+    def share_bank(self, bank: PolicyBank) -> None:
+        """Sample from the policies of ``bank``."""
+        self.bank, self.model = bank, bank.model
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
+        """See ``agents.sampler.generate`` and, with a bank, ``algorithms.bank.generation.generate``."""
         self.model.eval()
-        return generate(self.model, prompts, seeds, sampling, kept)
+        if self.bank is None:
+            return agents.sampler.generate(self.model, requests, sampling, share_prompts=self.share_prompts)
+        if all(request.kept is None for request in requests):
+            return algorithms.bank.generation.generate(self.bank, requests, sampling)
+        # Kept conversations have keys of one policy, so these take turns.
+        results: dict[int, Generation] = {}
+        for policy in sorted({request.variant for request in requests}):
+            places = [place for place, request in enumerate(requests) if request.variant == policy]
+            with self.bank.assembled(policy) as model:
+                answers = agents.sampler.generate(model, [requests[place] for place in places], sampling)
+            results |= zip(places, answers, strict=True)
+        return [results[place] for place in range(len(requests))]
 
     @torch.no_grad()
     async def update_weights(
         self, weights: Iterable[tuple[str, torch.Tensor]], wire_format: str = "named_tensors", **_: Any
     ) -> None:
         """Copy the named tensors into the copy; names it does not have are an error."""
-        target = self.model.state_dict()
-        for name, tensor in weights:
-            target[name].copy_(tensor)
+        targets: dict[str, Mapping[str, torch.Tensor]] = {"": self.model.state_dict()}
+        for full_name, tensor in weights:
+            policy, _slash, name = full_name.rpartition("/")
+            if policy not in targets:
+                assert self.bank is not None, "only a bank's engine names policies"
+                targets[policy] = self.bank.parameters(int(policy))
+            targets[policy][name].copy_(tensor)
+            self.bytes_received += tensor.nbytes
 
     async def resume(self, tags: list[str]) -> None:
         """Nothing was released."""

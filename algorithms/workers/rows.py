@@ -12,6 +12,7 @@ import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 
+from algorithms.bank.scoring import Row
 from algorithms.batch import Batch
 
 
@@ -37,3 +38,49 @@ def to_tensordict(batch: Batch, rows: Sequence[int], **settings: Any) -> TensorD
 def nested(rows: Sequence[Sequence[float]], dtype: torch.dtype = torch.int64) -> torch.Tensor:
     """A jagged tensor [B, ragged] from lists."""
     return torch.nested.as_nested_tensor([torch.tensor(row, dtype=dtype) for row in rows], layout=torch.jagged)
+
+
+def answers_to_tensordict(rows: Sequence[Row], **settings: Any) -> TensorDict:
+    """Rows whose prompts the engine knows: here one token stands for each prompt, and ``row`` numbers the rows."""
+    responses = nested([row.response_ids for row in rows])
+    mask = nested([[1] * len(row.response_ids) for row in rows])
+    data = tu.get_tensordict(
+        {
+            "row": torch.arange(len(rows)),
+            "prompts": nested([[0]] * len(rows)),
+            "responses": responses,
+            "input_ids": nested([[0, *row.response_ids] for row in rows]),
+            "response_mask": mask,
+            "loss_mask": mask,
+        }
+    )
+    tu.assign_non_tensor(data, **settings)
+    return data
+
+
+def take_rows(data: TensorDict, rows: Sequence[int]) -> TensorDict:
+    """Some rows of every field; what is no tensor stays.
+
+    As verl's ``index_select_tensor_dict``, which takes every nested tensor apart into its rows to choose a few.
+    """
+    chosen: dict[str, Any] = {}
+    for key, value in data.items():
+        if not isinstance(value, torch.Tensor):
+            chosen[key] = value
+        else:
+            chosen[key] = take_ragged(value, rows) if value.is_nested else value[torch.tensor(rows)]
+    return TensorDict(chosen, batch_size=len(rows))
+
+
+def take_ragged(nested_BT: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """Some rows of a jagged tensor [B, ragged], in the given order, with their gradient."""
+    jagged: Any = nested_BT
+    row = torch.tensor(rows, device=jagged.device)
+    length_B = jagged.offsets().diff()[row]
+    ends = length_B.cumsum(0)
+    shift_B = jagged.offsets()[row] - (ends - length_B)
+    place_N = torch.arange(int(ends[-1]), device=row.device) + shift_B.repeat_interleave(length_B)
+    ends = torch.cat([ends.new_zeros(1), ends])
+    # Without the lengths torch pads such a tensor to the sum of them.
+    limits: Any = {"min_seqlen": int(length_B.min()), "max_seqlen": int(length_B.max())}
+    return torch.nested.nested_tensor_from_jagged(jagged.values()[place_N], ends, **limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 
@@ -10,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from agents.models import ModelFiles
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
-from algorithms.workers.engine import SELECTION_KEY
 from algorithms.workers.rollout import NAME as ROLLOUT_NAME
 from conf.schema import Config
 
@@ -21,8 +21,10 @@ def learning_rate(config: Config, selection: LayerSelection) -> float:
     return single if single is not None and selection.is_partial else config.algorithm.learning_rate
 
 
-def actor_rollout_ref(config: Config, selection: LayerSelection, machine: Machine, model: ModelFiles) -> DictConfig:
-    """Return verl's ``actor_rollout_ref`` section for one cell.
+def actor_rollout_ref(
+    config: Config, hook: Mapping[str, str], rate: float, machine: Machine, model: ModelFiles
+) -> DictConfig:
+    """Return verl's ``actor_rollout_ref`` section: ``hook`` tells our engine what trains, ``rate`` how fast.
 
     Dr. GRPO (arXiv 2503.20783, section 3): sums token losses and divides by a constant, the response limit.
     """
@@ -37,7 +39,7 @@ def actor_rollout_ref(config: Config, selection: LayerSelection, machine: Machin
     ours = {
         "model": {
             "path": str(model.path),
-            "override_config": {"attn_implementation": "sdpa", SELECTION_KEY: selection.to_json()},
+            "override_config": {"attn_implementation": "sdpa", **hook},
             "use_remove_padding": False,
             "enable_gradient_checkpointing": False,
             "lora_rank": config.model.lora_rank,
@@ -61,7 +63,7 @@ def actor_rollout_ref(config: Config, selection: LayerSelection, machine: Machin
             "entropy_coeff": algorithm.entropy_coef,
             "grad_clip": algorithm.clip_grad,
             "optim": {
-                "lr": learning_rate(config, selection),
+                "lr": rate,
                 "betas": list(algorithm.adam_betas),
                 "weight_decay": algorithm.weight_decay,
                 "clip_grad": algorithm.clip_grad,

@@ -105,7 +105,9 @@ def choose(family: str, data: str, data_dir: str | None, task_types: Sequence[st
             f"data='official': no folder {official.FOLDER}; name the folder that holds it as data_dir or in "
             "$ALFWORLD_DATA (alfworld-download makes it)"
         )
-    return Collection(family, folder, task_types)
+    if folder is None:
+        return _generated_games(family, None if task_types is None else tuple(task_types))
+    return Collection(family, folder, task_types)  # files may come and go
 
 
 def from_file(path: str) -> Item:
@@ -113,6 +115,11 @@ def from_file(path: str) -> Item:
     file = Path(path).expanduser()
     file = file / GAME_FILE if file.is_dir() else file
     return Item(str(path), load(file), read_json(file))
+
+
+@lru_cache(maxsize=8)
+def _generated_games(family: str, task_types: tuple[str, ...] | None) -> Collection:
+    return Collection(family, None, task_types)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from agents.conversation import Kept, common_prefix
-from agents.sampler import Sampling, generate
+from agents.sampler import Request, Sampling, generate
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=6, stop_ids=frozenset({40, 41, 42, 43, 44}))
 
@@ -26,12 +26,18 @@ class Reading:
         self.tokens += kwargs["input_ids"].numel()
 
 
+def asked(prompts, first_seed, kept):
+    return [
+        Request(prompt, first_seed + row, kept=one) for row, (prompt, one) in enumerate(zip(prompts, kept, strict=True))
+    ]
+
+
 def converse(model, kept, turns=4):
     """Three conversations of unequal length, each turn the answer and a few tokens of what comes back."""
     prompts = [[5, 6, 7], [8, 9], [10, 11, 12, 13, 14]]
     answers = []
     for turn in range(turns):
-        results = generate(model, prompts, [100 * turn + row for row in range(3)], SAMPLING, kept)
+        results = generate(model, asked(prompts, 100 * turn, kept), SAMPLING)
         answers.append([(r.response_ids, r.logprobs, r.truncated) for r in results])
         prompts = [
             p + r.response_ids + [20 + turn] * (row + 1)
@@ -42,7 +48,7 @@ def converse(model, kept, turns=4):
 
 def test_a_conversation_that_goes_on_is_answered_as_if_it_were_read_whole(model):
     reading = Reading(model)
-    whole = converse(model, None)
+    whole = converse(model, [None] * 3)
     read_whole, reading.tokens = reading.tokens, 0
     kept = [Kept() for _ in range(3)]
     going_on = converse(model, kept)
@@ -56,10 +62,10 @@ def test_a_conversation_that_goes_on_is_answered_as_if_it_were_read_whole(model)
 
 
 def test_a_prompt_that_changed_is_read_again_from_where_it_differs(model):
-    kept = [Kept()]
-    generate(model, [[5, 6, 7, 8, 9]], [0], SAMPLING, kept)
+    kept = Kept()
+    generate(model, asked([[5, 6, 7, 8, 9]], 0, [kept]), SAMPLING)
     changed = [5, 6, 50, 51, 52]
-    (again,), (afresh,) = (generate(model, [changed], [3], SAMPLING, k) for k in (kept, None))
+    (again,), (afresh,) = (generate(model, asked([changed], 3, [one]), SAMPLING) for one in (kept, None))
     assert again.response_ids == afresh.response_ids
 
 

@@ -60,9 +60,9 @@ class Scripted:
     def __init__(self, answer):
         self.answer, self.batches = answer, []
 
-    def generate(self, prompts, seeds, sampling, kept=None):
-        texts = [TOKENIZER.decode(prompt) for prompt in prompts]
-        self.batches.append(list(zip(texts, seeds, strict=True)))
+    def generate(self, requests, sampling):
+        texts = [TOKENIZER.decode(request.prompt_ids) for request in requests]
+        self.batches.append([(text, request.seed) for text, request in zip(texts, requests, strict=True)])
         answers = [TOKENIZER.encode(self.answer(text)) for text in texts]
         return [Generation(ids, [-0.5] * len(ids), [0.1] * len(ids), truncated=False) for ids in answers]
 
@@ -73,11 +73,10 @@ def start(index, group=0, sample=0):
 
 def play(starts, answer=lambda text: "-\nand more", max_turns=4):
     task = TaskConfig(name="count", env_id="-", prompt="qa", stop=["\n"], max_prompt_tokens=40, max_turns=max_turns)
-    task.max_env_error_share = 1.0
     policy = Scripted(answer)
     agent = Agent(TOKENIZER, task)
     make_env = lambda: CountDown({"outcome": 1.0, "format": 0.5})  # noqa: E731
-    return rollout(starts, make_env, agent, policy, agent.sampling(1.0), task), policy
+    return rollout(starts, make_env, agent, policy, agent.sampling(1.0), task.max_turns), policy
 
 
 def test_an_episode_is_its_turns():
@@ -155,9 +154,9 @@ def test_an_environment_that_cannot_be_made_costs_only_its_own_episode():
             raise OSError("no room for a second")
         return CountDown()
 
-    task = TaskConfig(name="count", env_id="-", prompt="qa", stop=["\n"], max_prompt_tokens=40, max_env_error_share=0.5)
+    task = TaskConfig(name="count", env_id="-", prompt="qa", stop=["\n"], max_prompt_tokens=40)
     agent, starts = Agent(TOKENIZER, task), [start(1, group) for group in range(3)]
-    episodes = rollout(starts, make_env, agent, Scripted(lambda text: "-\n"), agent.sampling(1.0), task)
+    episodes = rollout(starts, make_env, agent, Scripted(lambda text: "-\n"), agent.sampling(1.0), task.max_turns)
     assert [episode.status for episode in episodes] == ["done", "env_error", "done"]
 
 

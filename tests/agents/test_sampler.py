@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM
 
 from agents.models import load_tokenizer
-from agents.sampler import Sampling, generate, stop_ids
+from agents.sampler import Request, Sampling, generate, stop_ids
 
 PROMPTS = ["Question: What is 3 + 4?\nAnswer:", "a", "12", "Hello there", "What?" * 9, "x = y", "zzz", "{}" * 20]
 
@@ -33,6 +33,10 @@ def prompts(tokenizer):
     return [tokenizer.encode(text) for text in PROMPTS]
 
 
+def asked(prompts, seeds):
+    return [Request(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+
+
 def free(n_tokens, temperature=1.0):
     return Sampling(temperature, n_tokens, frozenset())
 
@@ -47,26 +51,28 @@ def plain_log_softmax(model, prompt, response, temperature=1.0):
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
 def test_a_row_does_not_see_the_batch_it_sits_in(model, prompts, temperature):
     seeds = list(range(len(prompts)))
-    together = generate(model, prompts, seeds, free(12, temperature))
+    together = generate(model, asked(prompts, seeds), free(12, temperature))
     for prompt, seed, row in zip(prompts, seeds, together, strict=True):
-        (alone,) = generate(model, [prompt], [seed], free(12, temperature))
+        (alone,) = generate(model, asked([prompt], [seed]), free(12, temperature))
         assert alone.response_ids == row.response_ids
         np.testing.assert_allclose(alone.logprobs, row.logprobs, atol=1e-4)
 
 
 def test_the_seed_decides_and_nothing_else_does(model, prompts):
     torch.manual_seed(1)
-    first = generate(model, prompts[:1] * 3, [5, 6, 5], free(12))
+    first = generate(model, asked(prompts[:1] * 3, [5, 6, 5]), free(12))
     torch.manual_seed(2)
-    again = generate(model, prompts[:1], [5], free(12))
+    again = generate(model, asked(prompts[:1], [5]), free(12))
     assert first[0].response_ids == first[2].response_ids == again[0].response_ids
     assert first[0].response_ids != first[1].response_ids
 
 
 def test_a_row_that_stopped_leaves_the_others_as_they_were(model, prompts):
-    unstopped = generate(model, prompts, range(8), free(12))
+    unstopped = generate(model, asked(prompts, range(8)), free(12))
     stop = frozenset({unstopped[0].response_ids[2], unstopped[3].response_ids[5]})
-    for before, after in zip(unstopped, generate(model, prompts, range(8), Sampling(1.0, 12, stop)), strict=True):
+    for before, after in zip(
+        unstopped, generate(model, asked(prompts, range(8)), Sampling(1.0, 12, stop)), strict=True
+    ):
         ends = [place for place, token in enumerate(before.response_ids, start=1) if token in stop]
         length = ends[0] if ends else 12
         assert after.response_ids == before.response_ids[:length]
@@ -75,7 +81,7 @@ def test_a_row_that_stopped_leaves_the_others_as_they_were(model, prompts):
 
 
 def test_greedy_is_what_transformers_generates(model, prompts):
-    for prompt, row in zip(prompts, generate(model, prompts, range(8), free(10, 0.0)), strict=True):
+    for prompt, row in zip(prompts, generate(model, asked(prompts, range(8)), free(10, 0.0)), strict=True):
         expected = model.generate(
             torch.tensor([prompt]), do_sample=False, max_new_tokens=10, min_new_tokens=10, eos_token_id=None
         )
@@ -84,7 +90,7 @@ def test_greedy_is_what_transformers_generates(model, prompts):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 2.0])
 def test_log_probs_and_entropies_are_those_of_a_plain_forward_pass(model, prompts, temperature):
-    for prompt, row in zip(prompts, generate(model, prompts, range(8), free(8, temperature)), strict=True):
+    for prompt, row in zip(prompts, generate(model, asked(prompts, range(8)), free(8, temperature)), strict=True):
         log_prob_TV = plain_log_softmax(model, prompt, row.response_ids, temperature)
         expected = log_prob_TV[range(8), row.response_ids]
         np.testing.assert_allclose(row.logprobs, expected, atol=1e-4)
@@ -94,7 +100,7 @@ def test_log_probs_and_entropies_are_those_of_a_plain_forward_pass(model, prompt
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_tokens_are_as_frequent_as_the_model_says(model, prompts, temperature):
     draws = 4000
-    rows = generate(model, prompts[:1] * draws, range(draws), free(1, temperature))
+    rows = generate(model, asked(prompts[:1] * draws, range(draws)), free(1, temperature))
     counts = np.bincount([row.response_ids[0] for row in rows], minlength=model.config.vocab_size)
     probability = plain_log_softmax(model, prompts[0], [0], temperature)[0].double().exp().numpy()
     likely = probability * draws > 5
@@ -107,7 +113,7 @@ def test_tokens_are_as_frequent_as_the_model_says(model, prompts, temperature):
 def test_a_model_that_knows_nothing_has_entropy_log_v(tiny_path, prompts):
     model = AutoModelForCausalLM.from_pretrained(tiny_path)
     model.get_output_embeddings().weight.zero_()
-    (row,) = generate(model, prompts[:1], [0], free(3))
+    (row,) = generate(model, asked(prompts[:1], [0]), free(3))
     v = model.config.vocab_size
     assert row.entropies == pytest.approx([math.log(v)] * 3, abs=1e-5)
     assert row.logprobs == pytest.approx([-math.log(v)] * 3, abs=1e-5)
@@ -115,16 +121,16 @@ def test_a_model_that_knows_nothing_has_entropy_log_v(tiny_path, prompts):
 
 def test_a_stop_token_is_the_last_of_its_response(model, prompts, tokenizer):
     everything = frozenset(range(len(tokenizer)))
-    rows = generate(model, prompts, range(8), Sampling(1.0, 12, everything))
+    rows = generate(model, asked(prompts, range(8)), Sampling(1.0, 12, everything))
     assert [(len(row.response_ids), row.truncated) for row in rows] == [(1, False)] * 8
 
 
 def test_a_stop_in_the_last_place_is_no_truncation(model, prompts):
-    (row,) = generate(model, prompts[:1], [0], free(4))
+    (row,) = generate(model, asked(prompts[:1], [0]), free(4))
     last = row.response_ids[3]
     assert row.truncated
     assert last not in row.response_ids[:3]
-    (stopped,) = generate(model, prompts[:1], [0], Sampling(1.0, 4, frozenset({last})))
+    (stopped,) = generate(model, asked(prompts[:1], [0]), Sampling(1.0, 4, frozenset({last})))
     assert (stopped.response_ids, stopped.truncated) == (row.response_ids, False)
 
 
@@ -140,7 +146,7 @@ def test_a_stop_text_that_no_token_contains_is_an_error(tokenizer):
         stop_ids(tokenizer, ["\n", "ab"])
 
 
-@pytest.mark.parametrize(("prompts", "seeds"), [([], []), ([[1], []], [0, 1]), ([[1], [2]], [0])])
+@pytest.mark.parametrize(("prompts", "seeds"), [([], []), ([[1], []], [0, 1])])
 def test_what_cannot_be_generated_is_refused(model, prompts, seeds):
-    with pytest.raises(ValueError, match="generate needs prompts, none empty, and a seed each"):
-        generate(model, prompts, seeds, free(1))
+    with pytest.raises(ValueError, match="generate needs requests, no prompt of them empty"):
+        generate(model, asked(prompts, seeds), free(1))

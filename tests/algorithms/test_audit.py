@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+import algorithms.audit as audit_module
 from agents.tiny import make_model
 from agents.tiny_tokenizer import make_tokenizer
-from algorithms.audit import AuditError, Baseline, require
-from algorithms.layers import find_blocks, freeze, parse_layer
+from algorithms.audit import AuditError, Baseline, Fingerprints, require
+from algorithms.layers import block_of_parameters, find_blocks, freeze, parse_layer
 
 
 class Trained:
@@ -15,11 +16,15 @@ class Trained:
     def __init__(self, word, folder):
         self.model = make_model(make_tokenizer(), n_blocks=4, hidden=32, seed=0)
         self.selection = parse_layer(word, 4)
-        freeze(self.model, self.selection)
-        self.baseline = Baseline(self.model, folder / "cell" / "start.safetensors")
+        names = freeze(self.model, self.selection)
+        self.parameters = dict(self.model.named_parameters())
+        trained = {name: self.parameters[name] for name in names}
+        file = folder / "cell" / "start.safetensors"
+        self.baseline = Baseline(self.parameters, trained, file, Fingerprints())
 
-    def audit(self):
-        return self.baseline.audit(self.model, self.selection, step=3)
+    def audit(self, fingerprints=None):
+        block_of, fingerprints = block_of_parameters(self.model), fingerprints or Fingerprints()
+        return self.baseline.audit(self.parameters, block_of, self.selection, 3, fingerprints)
 
     @torch.no_grad()
     def move(self, *blocks, by=0.01):
@@ -105,3 +110,21 @@ def test_the_start_is_a_file_that_can_be_dropped(tmp_path):
     trained.baseline.discard()
     trained.baseline.discard()
     assert not list((tmp_path / "cell").iterdir())
+
+
+@torch.no_grad()
+def test_what_arms_share_is_hashed_once_and_every_arm_sees_that_it_moved(tmp_path, monkeypatch):
+    arms = [Trained(word, tmp_path / str(word)) for word in (1, 2)]
+    shared = {name: p for name, p in arms[0].parameters.items() if ".layers.0." in name}
+    arms[1].parameters |= shared
+    for arm, block in zip(arms, (1, 2), strict=True):
+        arm.move(block)
+    hashed = []
+    sha1 = audit_module.hashlib.sha1
+    monkeypatch.setattr(audit_module.hashlib, "sha1", lambda data, **_: hashed.append(len(data)) or sha1(data))
+    fingerprints = Fingerprints()
+    assert all(arm.audit(fingerprints).ok for arm in arms)
+    frozen = [sum(name.find(f".layers.{block}.") < 0 for name in arms[0].parameters) for block in (1, 2)]
+    assert len(hashed) == sum(frozen) - len(shared)
+    find_blocks(arms[0].model)[0].mlp.up_proj.weight[0, 0] += 1e-6
+    assert [arm.audit(Fingerprints()).ok for arm in arms] == [False, False]

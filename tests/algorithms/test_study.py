@@ -11,13 +11,9 @@ import pytest
 from safetensors.torch import load_file
 
 import envs
-from agents.agent import Agent
-from agents.models import load_tokenizer, resolve
 from agents.rollout import EnvironmentsBrokenError
-from algorithms import study as study_module
+from algorithms import group as group_module
 from algorithms.audit import AuditError
-from algorithms.layers import find_blocks, parse_layer
-from algorithms.machine import choose
 from algorithms.meter import Meter
 from algorithms.study import run_cell
 from algorithms.trainer import NoSignalError, Trainer
@@ -29,7 +25,7 @@ ARMS = ("base", "full", "1")
 PER_STEP = """
     step reward reward/outcome reward/format success zero_variance_groups truncated env_errors response_tokens entropy
     old_policy_kl clip_fraction loss grad_norm learning_rate seconds seconds/generate seconds/update tokens_per_second
-    peak_memory_bytes turns malformed inadmissible anchor_singletons anchor_group_size anchor_large_groups
+    peak_memory_bytes arms turns malformed inadmissible anchor_singletons anchor_group_size anchor_large_groups
 """
 
 
@@ -205,7 +201,7 @@ def test_the_report_reads_every_cell(study):
 
 
 def test_a_finished_cell_is_only_read(study, tiny_config_in, monkeypatch, capsys):
-    monkeypatch.setattr(study_module, "LocalWorker", None)
+    monkeypatch.setattr(group_module, "make_worker", None)
     again = run_cell(tiny_config_in(study[0].parents[4], "layer=1", "evaluation.every=1"))
     assert again == study[1]["1"]
     assert "finished before, nothing to do" in capsys.readouterr().out
@@ -267,9 +263,10 @@ def test_a_run_without_signal_says_so_and_leaves_no_result(tiny_config, tmp_path
 def test_a_mask_that_leaks_fails_the_run_after_its_first_update(tiny_config, tmp_path, monkeypatch):
     update = LocalWorker.update
 
-    def leaking(worker, batch, advantage_B):
-        find_blocks(worker.module)[3].mlp.up_proj.weight.data.add_(1e-6)
-        return update(worker, batch, advantage_B)
+    def leaking(worker, work):
+        frozen = next(p for name, p in worker.parameters(0).items() if "layers.3.mlp.up_proj" in name)
+        frozen.data.add_(1e-6)
+        return update(worker, work)
 
     monkeypatch.setattr(LocalWorker, "update", leaking)
     with pytest.raises(AuditError, match=r"failed after step 1: frozen parameter .*layers.3.mlp.up_proj.weight moved"):
@@ -277,13 +274,10 @@ def test_a_mask_that_leaks_fails_the_run_after_its_first_update(tiny_config, tmp
     assert not list(tmp_path.rglob("result.json"))
 
 
-def test_every_item_is_seen_once_per_pass_and_every_sample_has_its_own_seed(tiny_config, tmp_path):
+def test_every_item_is_seen_once_per_pass_and_every_sample_has_its_own_seed(tiny_config):
     def starts_of(*words):
         config = with_flaky(tiny_config(*words))
-        model, selection = resolve(config.model, config.task), parse_layer(1, 4)
-        worker = LocalWorker(config, selection, choose(config.runner), model)
-        agent = Agent(load_tokenizer(model.path), config.task)
-        trainer = Trainer(config, tmp_path / "cell", selection, worker, agent, Flaky, Meter())
+        trainer = Trainer(config, [], None, None, Flaky, Meter())
         return [trainer._starts(step) for step in range(6)]
 
     steps = starts_of()

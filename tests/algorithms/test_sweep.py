@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from algorithms import sweep
+from algorithms.arm import ArmsFailedError
 from algorithms.study import run_cell
-from algorithms.sweep import ArmsFailedError, run_arms
+from algorithms.sweep import group_by_setting, run_arms, run_fused
 from algorithms.trainer import NoSignalError
 from conf.errors import UserError
 
@@ -76,3 +77,65 @@ def test_a_study_learns_with_gigpo(tiny_config, tmp_path):
     (result,) = run_arms(dataclasses.replace(config, algorithm=algorithm))
     assert (result.algorithm, result.status) == ("gigpo", "finished")
     assert [change > 0 for change in result.audit["relative_change"]] == [True, False, False, False]
+
+
+# --- fused: side by side in one process ---
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """``fused({1: "no"})``: groups that run at once, with arms that fail; returns what was asked for."""
+
+    def as_if(failing):
+        asked = []
+
+        def run(configs, overrides):
+            asked.append(
+                [(config.seed, config.layer, *words) for config, words in zip(configs, overrides, strict=True)]
+            )
+            failures = {place: failing[c.layer] for place, c in enumerate(configs) if c.layer in failing}
+            if failures:
+                raise ArmsFailedError(failures, len(configs))
+            return [f"result of {config.layer}" for config in configs]
+
+        monkeypatch.setattr(sweep, "run_cells", run)
+        return asked
+
+    return as_if
+
+
+def test_cells_that_differ_only_in_layer_are_a_group(tiny_config, fused):
+    asked = fused({})
+    configs = [tiny_config(f"layer={layer}", f"seed={seed}") for layer in ("base", "2", "2") for seed in (0, 1)]
+    results = run_fused(configs, [[f"word {number}"] for number in range(6)])
+    assert asked == [
+        [(seed, "base", f"word {seed}"), (seed, 2, f"word {seed + 2}"), (seed, 2, f"word {seed + 4}")]
+        for seed in (0, 1)
+    ]
+    assert results == [["result of base"]] * 2 + [["result of 2"]] * 4
+    assert group_by_setting(configs) == [[0, 2, 4], [1, 3, 5]]
+    assert group_by_setting([tiny_config("layer=0"), tiny_config("layer=1", "study=other")]) == [[0], [1]]
+
+
+def test_all_stands_for_every_arm_of_its_group(tiny_config, fused):
+    asked = fused({})
+    results = run_fused([tiny_config("layer=mid:2"), tiny_config("layer=all")])
+    assert [[layer for _, layer in group] for group in asked] == [["mid:2", "base", "full", 0, 1, 2, 3]]
+    assert [len(group) for group in results] == [1, 6]
+
+
+def test_what_fails_is_told_by_the_configuration_it_came_from(tiny_config, fused):
+    fused({0: "layer=0: no", 3: "layer=3: neither", "foo": "layer=foo"})
+    configs = [tiny_config(f"layer={layer}", f"seed={seed}") for layer, seed in (("1", 0), ("all", 0), ("foo", 1))]
+    with pytest.raises(ArmsFailedError, match="2 of 3 arms failed") as caught:
+        run_fused(configs)
+    assert caught.value.failures == {1: "layer=0: no; layer=3: neither", 2: "layer=foo"}
+
+
+def test_a_group_that_cannot_begin_does_not_cost_the_others_their_turn(tiny_config, fused):
+    asked = fused({})
+    with pytest.raises(ArmsFailedError, match=r"1 of 2 arms failed.*is not a complete model folder"):
+        run_fused([tiny_config("layer=0", "model.path=/nowhere"), tiny_config("layer=1")])
+    assert asked == [[(0, 1)]]
+    with pytest.raises(ValueError, match="is not a complete model folder"):
+        run_fused([tiny_config("layer=0", "model.path=/nowhere")])

@@ -3,7 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from algorithms.trackers import ConsoleTracker, MetricsFile, WandbTracker
+from algorithms.screen import Screen, abbreviated
+from algorithms.trackers import MetricsFile, WandbTracker
 
 STEP = {
     "step": 1, "reward": 0.25, "success": 0.25, "zero_variance_groups": 0.5, "entropy": 1.0, "grad_norm": 0.1,
@@ -48,12 +49,27 @@ def test_a_step_is_on_disk_as_soon_as_it_is_logged(tmp_path):
 
 
 def test_a_log_gets_one_plain_line_per_step(capsys):
-    tracker = ConsoleTracker("a cell", steps=3)
-    tracker.log(STEP)
-    tracker.close()
+    screen = Screen("a cell", steps=3)
+    screen.log([STEP])
+    screen.close()
     title, line = capsys.readouterr().out.splitlines()
     assert title == "a cell"
     assert "reward 0.25" in line and "s/step 2" in line and "left 00:00:04" in line
+
+
+def test_arms_side_by_side_share_a_line(capsys):
+    screen = Screen("cells", steps=3)
+    screen.log([STEP, STEP | {"reward": 0.5}, STEP | {"reward": 0.75}])
+    screen.evaluated("after", [0.1, 0.4], 8, 4)
+    screen.close()
+    _, line, evaluation = capsys.readouterr().out.splitlines()
+    assert line == "step 1  arms 3  reward 0.5  from 0.25  to 0.75  s/step 6  left 00:00:12"
+    assert evaluation == "evaluation after: 2 arms, mean score 0.250, 0.100 to 0.400 (8 items x 4)"
+
+
+def test_blocks_that_follow_each_other_are_abbreviated():
+    assert abbreviated(["base", *map(str, range(30))]) == "base, 0 to 29"
+    assert abbreviated(["0", "1", "3", "mid:2", "7", "8", "9"]) == "0, 1, 3, mid:2, 7 to 9"
 
 
 def test_wandb_gets_an_offline_run_grouped_by_study_with_config_and_layer_as_fields(tiny_config, tmp_path):

@@ -174,19 +174,18 @@ def test_a_rollout_loses_the_broken_episodes_and_no_others(pool):
     from conf.schema import TaskConfig
 
     class Scripted:
-        def generate(self, prompts, seeds, sampling, kept=None):
+        def generate(self, requests, sampling):
             words = ["win", "sleep 9", "exit 1", "raise", "win"]
-            answers = [
-                tokenizer.encode(words[int(re.search(r"\d", tokenizer.decode(prompt))[0])]) for prompt in prompts
-            ]
+            prompts = [tokenizer.decode(request.prompt_ids) for request in requests]
+            answers = [tokenizer.encode(words[int(re.search(r"\d", prompt)[0])]) for prompt in prompts]
             return [Generation(ids, [-0.5] * len(ids), [0.1] * len(ids), truncated=False) for ids in answers]
 
     tokenizer = make_tokenizer()
-    task = TaskConfig(name="patient", env_id="-", prompt="qa", max_turns=1, max_env_error_share=1.0)
+    task = TaskConfig(name="patient", env_id="-", prompt="qa", max_turns=1)
     agent = Agent(tokenizer, task)
     starts = [Start("train", index, group=index, sample=0, sampling_seed=index) for index in range(5)]
     make_env = partial(RemoteEnv, Patient, pool, 1.0)
-    episodes = rollout(starts, make_env, agent, Scripted(), agent.sampling(1.0), task)
+    episodes = rollout(starts, make_env, agent, Scripted(), agent.sampling(1.0), task.max_turns)
     assert [episode.status for episode in episodes] == ["done", "env_error", "env_error", "env_error", "done"]
     assert [episode.success for episode in episodes] == [True, False, False, False, True]
     assert episodes[1].error.startswith("EnvProcessError: the process of Patient took longer")

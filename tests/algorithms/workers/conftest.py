@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from agents.models import load_tokenizer, resolve
 from algorithms.layers import parse_layer
 from algorithms.machine import choose
-from algorithms.workers.local import LocalWorker
+from algorithms.workers.single import SingleWorker
 
 QUESTIONS = ["Question: What is 3 + 4?\nAnswer:", "12 - 5 =", "Hello"]
 
@@ -23,7 +23,7 @@ def worker(tiny_config):
         size = ["algorithm.groups_per_step=3", "algorithm.group_size=2"]
         config = tiny_config(*size, *words, algorithm=algorithm)
         model = resolve(config.model, config.task)
-        return LocalWorker(config, parse_layer(config.layer, model.n_blocks), choose(config.runner), model)
+        return SingleWorker(config, parse_layer(config.layer, model.n_blocks), choose(config.runner), model)
 
     return of
 

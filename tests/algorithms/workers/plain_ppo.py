@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from agents.sampler import Request
 from algorithms.batch import Batch
 from algorithms.layers import block_of_parameters
 
@@ -27,6 +28,11 @@ def make_batch(prompts, responses, logprobs):
         return_N=np.zeros(len(prompts)),
         group_N=trajectory // 2,
     )
+
+
+def asked(prompts):
+    """Requests for the prompts, row i with seed i."""
+    return [Request(prompt, seed) for seed, prompt in enumerate(prompts)]
 
 
 def log_prob_T(model, prompt, response, temperature=1.0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from plain_ppo import ADVANTAGES, N_TOKENS, log_prob_T, make_batch
+from plain_ppo import ADVANTAGES, N_TOKENS, asked, log_prob_T, make_batch
 
 from agents.sampler import Sampling
 from algorithms.layers import LayerError, block_of_parameters, parse_layer
@@ -23,7 +23,7 @@ def moved_blocks(worker, start):
 
 def test_rollout_and_trainer_agree_on_log_probs(worker, batch, start):
     trainer = worker("layer=2")
-    drawn = trainer.generate(batch.prompt_ids, range(6), Sampling(1.0, N_TOKENS, frozenset({2})))
+    drawn = trainer.generate(asked(batch.prompt_ids), Sampling(1.0, N_TOKENS, frozenset({2})))
     played = make_batch(batch.prompt_ids, [row.response_ids for row in drawn], [row.logprobs for row in drawn])
     for row, ours, prompt in zip(drawn, trainer.log_probs(played), batch.prompt_ids, strict=True):
         np.testing.assert_allclose(ours, row.logprobs, atol=1e-4)
@@ -39,7 +39,7 @@ def test_log_probs_are_taken_at_the_sampling_temperature(worker, batch, start):
 def test_small_rollout_batches_change_no_sample(worker, batch):
     sampling = Sampling(1.0, N_TOKENS, frozenset({2}))
     whole, parts = (
-        worker("layer=base", f"runner.rollout_batch={size}").generate(batch.prompt_ids, range(6), sampling)
+        worker("layer=base", f"runner.rollout_batch={size}").generate(asked(batch.prompt_ids), sampling)
         for size in (256, 4)
     )
     assert [row.response_ids for row in whole] == [row.response_ids for row in parts]
@@ -49,7 +49,7 @@ def test_base_samples_and_has_nothing_to_train(worker, batch, start):
     base = worker("layer=base")
     with torch.no_grad():
         expected = start.generate(torch.tensor([batch.prompt_ids[0]]), do_sample=False, max_new_tokens=5)
-    (row,) = base.generate(batch.prompt_ids[:1], [0], Sampling(0.0, 5, frozenset({2})))
+    (row,) = base.generate(asked(batch.prompt_ids[:1]), Sampling(0.0, 5, frozenset({2})))
     assert row.response_ids == expected[0, len(batch.prompt_ids[0]) :].tolist()
     assert base._worker.actor is None
 
@@ -82,7 +82,7 @@ def test_the_policy_that_samples_is_the_one_that_trains(worker, batch):
     trainer = worker("layer=2", "model.learning_rate=0.05", "algorithm.learning_rate=0.05")
     greedy = Sampling(0.0, N_TOKENS, frozenset({2}))
     trainer.update(batch, ADVANTAGES)
-    (row,) = trainer.generate(batch.prompt_ids[:1], [0], greedy)
+    (row,) = trainer.generate(asked(batch.prompt_ids[:1]), greedy)
     played = make_batch(batch.prompt_ids[:1], [row.response_ids], [row.logprobs])
     np.testing.assert_allclose(trainer.log_probs(played)[0], row.logprobs, atol=1e-4)
 

@@ -19,7 +19,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout, get_rollout_class
 
 from algorithms.advantages import grpo
-from algorithms.workers.engine import LayerMaskEngine
+from algorithms.workers.bank_engine import BankEngine
 from algorithms.workers.platform import CPUPlatform
 from algorithms.workers.rollout import NAME, HFLocalRollout
 
@@ -100,8 +100,8 @@ def test_our_platform_is_registered_and_abstract_in_nothing():
     ("backend", "device"), [("fsdp2", "cpu"), ("fsdp", ("cuda", "nvidia")), ("fsdp2", ("cuda", "nvidia"))]
 )
 def test_our_engine_is_registered_for_cpu_and_cuda(backend, device):
-    assert issubclass(LayerMaskEngine, FSDPEngineWithLMHead)
-    assert EngineRegistry._engines["language_model"][backend][device] is LayerMaskEngine
+    assert issubclass(BankEngine, FSDPEngineWithLMHead)
+    assert EngineRegistry._engines["language_model"][backend][device] is BankEngine
 
 
 def test_our_rollout_is_registered_by_name():

@@ -1,0 +1,26 @@
+"""Ctrl-C, and the signal by which schedulers end a job: the step that is running is finished first."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C finish the step that is running; a second one interrupts at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        signal.signal(number, signal.default_int_handler)
+        print("stopping after this step; press Ctrl-C again to stop at once", flush=True)
+
+    # SIGTERM is how schedulers announce that a job's time is up.
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,40 @@
+"""Rows in sections and passes: all of them, none twice, groups together, limits kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.tree import grow
+from algorithms.bank.packing import pack
+from algorithms.bank.scoring import Row
+
+ROWS = [
+    Row([group, 50, 51 + group], [token, token, 7], policy)
+    for policy in (2, 0, 1)
+    for group in range(4)
+    for token in (1, 2, 1, 3)
+]
+
+
+@pytest.mark.parametrize(("section", "single_pass"), [(10_000, 10_000), (12, 10_000), (10_000, 12), (20, 8), (1, 1)])
+def test_every_row_is_in_one_pass_of_one_section_within_the_limits(section, single_pass):
+    packed = pack(ROWS, section_tokens=section, pass_tokens=single_pass)
+    assert sorted(row for rows in packed.passes for row in rows) == list(range(len(ROWS)))
+    for rows in packed.passes:
+        assert len({packed.section_of[row] for row in rows}) == 1
+        by_policy = {}
+        for row in rows:
+            by_policy.setdefault(ROWS[row].policy, []).append(ROWS[row].path)
+        assert len(rows) == 1 or sum(len(grow(paths)) for paths in by_policy.values()) <= single_pass
+    for number in set(packed.section_of):
+        members = [row for row, its in enumerate(packed.section_of) if its == number]
+        prompts = {tuple(ROWS[row].prompt_ids) for row in members}
+        assert len(prompts) == 1 or len(grow([ROWS[row].path for row in members])) <= section
+
+
+def test_a_group_is_not_torn_over_sections():
+    packed = pack(ROWS, section_tokens=1, pass_tokens=100)
+    sections = {}
+    for row, number in enumerate(packed.section_of):
+        sections.setdefault(tuple(ROWS[row].prompt_ids), set()).add(number)
+    assert all(len(numbers) == 1 for numbers in sections.values())
