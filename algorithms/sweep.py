@@ -11,6 +11,7 @@ from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
 from algorithms.cell import differing_keys
 from algorithms.layers import expand_layer
+from algorithms.processes import run_apart
 from algorithms.screen import console
 from algorithms.study import run_cell, run_cells
 from conf.schema import Config
@@ -56,12 +57,15 @@ def run_arms(config: Config, overrides: Sequence[str] = ()) -> list[Result]:
     return results
 
 
-def run_fused(configs: Sequence[Config], overrides: Sequence[Sequence[str]] | None = None) -> list[list[Result]]:
+def run_fused(
+    configs: Sequence[Config], overrides: Sequence[Sequence[str]] | None = None, *, processes: int = 1
+) -> list[list[Result]]:
     """Run the cells of many configurations; those that differ in ``layer`` only share one process and one base.
 
     Args:
         configs: The cells; a ``layer`` may be ``all``, and a cell that is named twice is run once.
         overrides: What was set on the command line, for each.
+        processes: Deal the cells of a group out to so many processes, each with a base of its own.
 
     Returns:
         The results of each configuration, one but for ``all``.
@@ -80,7 +84,10 @@ def run_fused(configs: Sequence[Config], overrides: Sequence[Sequence[str]] | No
             n_blocks = resolve(configs[group[0]].model, configs[group[0]].task).n_blocks
             owners = [(place, layer) for place in group for layer in expand_layer(configs[place].layer, n_blocks)]
             cells = [replace(configs[place], layer=layer) for place, layer in owners]
-            for (place, _), result in zip(owners, run_cells(cells, [words[place] for place, _ in owners]), strict=True):
+            theirs = [words[place] for place, _ in owners]
+            alone = min(processes, len(cells)) == 1
+            found = run_cells(cells, theirs) if alone else run_apart(cells, theirs, processes)
+            for (place, _), result in zip(owners, found, strict=True):
                 results.setdefault(place, []).append(result)
         except ArmsFailedError as error:
             for number, text in error.failures.items():

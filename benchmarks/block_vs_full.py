@@ -1,9 +1,10 @@
 """What training one block saves: update time and peak memory of one block against all parameters, on the same batch.
 
 Every arm is a process of its own, and they take turns, so that time is compared pair by pair and memory is each arm's
-own. Each has the shortcuts of a cell by itself. The batch is collected once by the untrained model. Peak memory is the process's high-water mark (VmHWM): Python
-and its libraries, loading, one rollout of the batch and the updates; the second column of memory is what was there
-before the first update. All arms are alive together: SmolLM2-135M needs about 10 GB.
+own. Each has the shortcuts of a cell by itself. The batch is collected once by the untrained model. Peak memory is the
+process's high-water mark (VmHWM): Python and its libraries, loading, one rollout of the batch and the updates; the
+second column of memory is what was there before the first update. All arms are alive together: SmolLM2-135M needs about
+10 GB.
 
 NOT covered: bfloat16, GPUs, long answers (activations then outweigh weights and optimizer state), LoRA. Generation is
 the same for every arm and is not in the times.

@@ -2,6 +2,7 @@
 
     python run.py -m layer=base,0,15,29 seed=0,1 hydra/launcher=fused
     python run.py -m layer=all hydra/launcher=fused
+    python run.py -m layer=all hydra/launcher=fused hydra.launcher.processes=2
 
 Hydra reads this file whenever it starts, so it imports what computes as late as it can.
 """
@@ -32,13 +33,23 @@ log = logging.getLogger(__name__)
 ConfigStore.instance().store(
     group="hydra/launcher",
     name="fused",
-    node={"_target_": "hydra_plugins.fused_launcher.FusedLauncher"},
+    node={"_target_": "hydra_plugins.fused_launcher.FusedLauncher", "processes": 1},
     provider="onelayer",
 )
 
 
 class FusedLauncher(Launcher):
     """Runs each group of jobs that differ only in ``layer`` when its first job's turn comes."""
+
+    def __init__(self, processes: int) -> None:
+        """``processes``: the cells of a group are dealt out to so many, each with a base of its own.
+
+        Raises:
+            ValueError: It is no whole number of at least 1.
+        """
+        if not isinstance(processes, int) or processes < 1:
+            raise ValueError(f"hydra.launcher.processes={processes} is not valid: a whole number of at least 1")
+        self._processes = processes
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's hook. The task function runs one cell, so it is not asked."""
@@ -60,7 +71,7 @@ class FusedLauncher(Launcher):
             with open_dict(job):
                 job.hydra.job.id = job.hydra.job.num = number
             composed.append(job)
-        fused = _Fused(composed)
+        fused = _Fused(composed, self._processes)
         returns = []
         for place, job in enumerate(composed):
             returns.append(
@@ -82,9 +93,10 @@ class FusedLauncher(Launcher):
 class _Fused:
     """The jobs by group, and what became of those whose group has run."""
 
-    def __init__(self, jobs: Sequence[DictConfig]) -> None:
+    def __init__(self, jobs: Sequence[DictConfig], processes: int) -> None:
         from algorithms.sweep import group_by_setting
 
+        self._processes = processes
         self._words = [list(job.hydra.overrides.task) for job in jobs]
         self._configs: dict[int, Config] = {}
         self._errors: dict[int, str] = {}
@@ -115,7 +127,8 @@ class _Fused:
         from algorithms.sweep import run_fused
 
         try:
-            run_fused([self._configs[place] for place in group], [self._words[place] for place in group])
+            configs, words = ([given[place] for place in group] for given in (self._configs, self._words))
+            run_fused(configs, words, processes=self._processes)
         except ArmsFailedError as error:  # it has told of each when it failed
             self._errors |= {group[position]: text for position, text in error.failures.items()}
         except FAILURES as error:

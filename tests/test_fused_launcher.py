@@ -57,6 +57,24 @@ def test_all_is_every_arm_and_again_only_read(finish, tmp_path):
     assert output.count("finished before, nothing to do: ") == 2
 
 
+def test_the_cells_of_a_group_can_be_dealt_out_to_processes(finish, tmp_path):
+    code, output = finish("layer=base,foo,0,1,full", "hydra.launcher.processes=2")
+    assert code == 1, output
+    assert finished(tmp_path) == {(f"layer={layer}", "seed=0") for layer in ("base", "0", "1", "full")}
+    assert "layer='foo' does not parse" in output
+    assert "Traceback" not in output
+    code, output = finish("layer=base,0,1,full", launcher=())
+    assert code == 0, output
+    assert output.count("finished before, nothing to do: ") == 4
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_a_number_of_processes_that_is_none_is_refused(finish, number):
+    code, output = finish("layer=0", f"hydra.launcher.processes={number}")
+    assert code == 1
+    assert f"hydra.launcher.processes={number} is not valid" in output
+
+
 def test_a_wrong_configuration_is_told_once_and_fails_every_job_of_its_group(finish, tmp_path):
     code, output = finish("layer=0,1", "task.kwargs.dataset=nope")
     assert code == 1

@@ -1,4 +1,4 @@
-"""Rows in passes: which answers go through the model together.
+"""Which rows go through the model together, to be answered and to be scored.
 
 A section is a set of rows whose common beginnings the base model reads once for all policies. A pass is a part of a
 section that goes forward and backward at once; rows of one policy that share a prompt stay together.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from agents.sampler import Request
 from algorithms.bank.scoring import Row
 
 
@@ -39,6 +40,30 @@ def pack(rows: Sequence[Row], *, section_tokens: int, pass_tokens: int) -> Passe
         by_policy = sorted(section, key=lambda row: rows[row].policy)  # stable: by path within a policy
         passes += _cut(by_policy, paths, pass_tokens, lambda a, b: True, lambda a, b: rows[a].policy == rows[b].policy)
     return Passes(passes, section_of)
+
+
+def together(requests: Sequence[Request], *, max_rows: int, max_tokens: int) -> list[list[int]]:
+    """Requests that generate in one batch, by their places: all of a prompt, as many prompts as the limits allow.
+
+    Args:
+        requests: What to answer.
+        max_rows: At most so many of one policy, but for the rows of a single prompt.
+        max_tokens: At most so many prompt tokens whose keys and values are kept, each policy's counted.
+    """
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for place, request in enumerate(requests):
+        by_prompt.setdefault(tuple(request.prompt_ids), []).append(place)
+    parts: list[list[int]] = []
+    rows = tokens = 0
+    for prompt, places in by_prompt.items():
+        n_policies = len({requests[place].variant for place in places})
+        more_rows, more_tokens = -(-len(places) // n_policies), len(prompt) * n_policies
+        if not parts or rows + more_rows > max_rows or tokens + more_tokens > max_tokens:
+            parts.append([])
+            rows = tokens = 0
+        parts[-1] += places
+        rows, tokens = rows + more_rows, tokens + more_tokens
+    return parts
 
 
 def _cut(

@@ -15,6 +15,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -92,6 +93,14 @@ class PolicyBank:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.decoder.norm.weight.device
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Of keys and values in all blocks."""
+        config: Any = self.model.config.get_text_config()
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        n_heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
+        return 2 * self.n_blocks * n_heads * head_size * self.decoder.norm.weight.element_size()
 
     def fork(self, policy: int) -> int:
         """The first block whose input is the policy's own: 0 where everything is, ``n_blocks`` where nothing is."""

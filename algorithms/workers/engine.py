@@ -26,6 +26,7 @@ from verl.workers.config.optimizer import build_optimizer
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 import algorithms.workers.micro_batches  # noqa: F401  takes the place of verl's
+from agents.seeding import seed_of
 from algorithms.layers import LayerSelection, block_of_parameters, freeze
 
 SELECTION_KEY = "onelayer_selection"
@@ -66,7 +67,9 @@ class LayerMaskEngine(FSDPEngineWithLMHead):
         return (hidden.reshape(-1, hidden.shape[-1])[self._head_rows].unsqueeze(0),)
 
     def _build_lora_module(self, module: torch.nn.Module) -> torch.nn.Module:
-        module = super()._build_lora_module(module)  # PEFT makes every adapter trainable
+        with torch.random.fork_rng(devices=[]):  # adapters start alike in every run, as weights do
+            torch.manual_seed(seed_of("adapters"))
+            module = super()._build_lora_module(module)  # PEFT makes every adapter trainable
         if self.selection and not self.engine_config.forward_only:
             freeze(module, self.selection)
         return module

@@ -20,7 +20,7 @@ from verl.workers.utils.padding import response_from_nested
 from agents.models import ModelFiles
 from agents.sampler import Generation, Request, Sampling
 from algorithms.bank import BASE, PolicyBank
-from algorithms.bank.packing import pack
+from algorithms.bank.packing import Passes, pack, together
 from algorithms.bank.scoring import Row
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
@@ -103,31 +103,15 @@ class LocalWorker:
         """Draw one response per request from the current policy of its variant (``agents.sampler.Policy``)."""
         results: dict[int, Generation] = {}
         half = self._machine.dtype != torch.float32
-        for places in self._together(requests):
+        for places in together(
+            requests,
+            max_rows=self._config.runner.rollout_batch,
+            max_tokens=CACHE_BYTES // self._bank.cache_bytes_per_token,
+        ):
             with torch.autocast(self._machine.device, self._machine.dtype, enabled=half):
                 answers = self._worker.rollout.generate([requests[place] for place in places], sampling)
             results |= zip(places, answers, strict=True)
         return [results[place] for place in range(len(requests))]
-
-    def _together(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Requests that generate in one batch: all of a prompt, as many prompts as the limits allow."""
-        by_prompt: dict[tuple[int, ...], list[int]] = {}
-        for place, request in enumerate(requests):
-            by_prompt.setdefault(tuple(request.prompt_ids), []).append(place)
-        config: Any = self._bank.model.config.get_text_config()
-        per_token = 2 * self._bank.n_blocks * (config.hidden_size // config.num_attention_heads) * 4
-        per_token *= getattr(config, "num_key_value_heads", config.num_attention_heads)
-        parts: list[list[int]] = []
-        rows = n_bytes = 0
-        for prompt, places in by_prompt.items():
-            variants = {requests[place].variant for place in places}
-            more_rows, more_bytes = -(-len(places) // len(variants)), len(prompt) * len(variants) * per_token
-            if not parts or rows + more_rows > self._config.runner.rollout_batch or n_bytes + more_bytes > CACHE_BYTES:
-                parts.append([])
-                rows = n_bytes = 0
-            parts[-1] += places
-            rows, n_bytes = rows + more_rows, n_bytes + more_bytes
-        return parts
 
     def log_probs(self, batch: Batch, variant: int = 0, *, reference: bool = False) -> list[list[float]]:
         """Log-probs of the response tokens under a variant's weights, or under the base model's.
@@ -146,7 +130,7 @@ class LocalWorker:
         output = self._worker.compute_log_prob(data)
         return [row.tolist() for row in response_from_nested(tu.get(output, "log_probs"), mask).unbind()]
 
-    def _pack(self, rows: Sequence[Row]) -> Any:
+    def _pack(self, rows: Sequence[Row]) -> Passes:
         forks = {self._bank.fork(row.policy) for row in rows}
         state_bytes = 4 * len(forks) * self._bank.decoder.norm.weight.shape[0]
         limit = self._config.runner.max_tokens_per_pass

@@ -64,7 +64,6 @@ class HFLocalRollout(BaseRollout):
             results |= zip(places, answers, strict=True)
         return [results[place] for place in range(len(requests))]
 
-    @torch.no_grad()
     async def update_weights(
         self, weights: Iterable[tuple[str, torch.Tensor]], wire_format: str = "named_tensors", **_: Any
     ) -> None:
@@ -75,7 +74,7 @@ class HFLocalRollout(BaseRollout):
             if policy not in targets:
                 assert self.bank is not None, "only a bank's engine names policies"
                 targets[policy] = self.bank.parameters(int(policy))
-            targets[policy][name].copy_(tensor)
+            targets[policy][name].detach().copy_(tensor)
             self.bytes_received += tensor.nbytes
 
     async def resume(self, tags: list[str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agents.sampler import Request
 from agents.tree import grow
-from algorithms.bank.packing import pack
+from algorithms.bank.packing import pack, together
 from algorithms.bank.scoring import Row
 
 ROWS = [
@@ -38,3 +39,14 @@ def test_a_group_is_not_torn_over_sections():
     for row, number in enumerate(packed.section_of):
         sections.setdefault(tuple(ROWS[row].prompt_ids), set()).add(number)
     assert all(len(numbers) == 1 for numbers in sections.values())
+
+
+@pytest.mark.parametrize(("max_rows", "max_tokens", "parts"), [(100, 1000, 1), (4, 1000, 2), (100, 12, 2), (1, 1, 4)])
+def test_requests_of_one_prompt_generate_together_whatever_their_policy(max_rows, max_tokens, parts):
+    requests = [Request([group, 1, 2], member, policy) for policy in (0, 1) for group in range(4) for member in (0, 1)]
+    found = together(requests, max_rows=max_rows, max_tokens=max_tokens)
+    assert sorted(place for places in found for place in places) == list(range(len(requests)))
+    assert len(found) == parts
+    for places in found:
+        prompts = {requests[place].prompt_ids[0] for place in places}
+        assert len(places) == 4 * len(prompts), "every row of its prompts, of both policies"

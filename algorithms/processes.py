@@ -1,0 +1,62 @@
+"""The arms of a fused sweep dealt out to several processes, where one process does not keep all cores busy.
+
+Each process has a base of its own and does what several arms share once for its part; cells, files and results are the
+same. Two processes of one thread each keep two cores busier than one process with two threads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+from algorithms.arm import FAILURES, ArmsFailedError
+from algorithms.machine import usable_cores
+from conf.schema import Config
+from evaluation.results import Result
+
+_Outcome = tuple[list[Result], dict[int, str]]
+
+
+def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], processes: int) -> list[Result]:
+    """As ``study.run_cells``, in up to ``processes`` processes that share the cores.
+
+    Arms are dealt out in turn: the lower a block, the more it costs, so every process gets blocks from all over.
+
+    Raises:
+        ArmsFailedError: At the end, when some cells failed; by position among ``cells``.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint of every arm in every process.
+    """
+    n = min(processes, len(cells))
+    threads = cells[0].runner.threads or max(1, usable_cores() // n)
+    parts = [range(first, len(cells), n) for first in range(n)]
+    # A fresh interpreter: one that has used torch's threads must not be forked.
+    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = []
+        for part in parts:
+            mine = [replace(cells[place], runner=replace(cells[place].runner, threads=threads)) for place in part]
+            waiting.append(pool.submit(_run, mine, [list(overrides[place]) for place in part]))
+        outcomes = [future.result() for future in waiting]
+    failures = {
+        part[place]: text for part, (_, failed) in zip(parts, outcomes, strict=True) for place, text in failed.items()
+    }
+    if failures:
+        raise ArmsFailedError(failures, len(cells))
+    results = {
+        place: result
+        for part, (found, _) in zip(parts, outcomes, strict=True)
+        for place, result in zip(part, found, strict=True)
+    }
+    return [results[place] for place in range(len(cells))]
+
+
+def _run(cells: list[Config], overrides: list[list[str]]) -> _Outcome:
+    from algorithms.study import run_cells
+
+    try:
+        return run_cells(cells, overrides), {}
+    except ArmsFailedError as error:
+        return [], error.failures
+    except FAILURES as error:  # of a single cell, or in what the cells share: as text, exceptions may not travel
+        return [], dict.fromkeys(range(len(cells)), str(error))
