@@ -2,7 +2,7 @@
 
 Sides, one after the other, each in a runs folder of its own:
 
-* fused: ``python run.py -m layer=... hydra/launcher=fused``;
+* fused: ``python run.py -m layer=... hydra/launcher=fused``, with ``--processes`` dealt out to several;
 * separate: the same command with Hydra's basic launcher: cell after cell in one process, with every shortcut a cell can
   take by itself;
 * off: the same with ``runner.shortcuts=false``;
@@ -87,7 +87,8 @@ def run(side: str, layers: list[str], folder: Path, options: argparse.Namespace)
         parts = [["full", *blocks[1::2]], ["base", *blocks[0::2]]]
     words = [f"runs_dir={folder}", *options.overrides, f"runner.shortcuts={not side.startswith('off')}"]
     words += [f"runner.threads={options.threads if len(parts) == 1 else 1}"]
-    words += ["hydra/launcher=fused"] if side == "fused" else []
+    if side == "fused":
+        words += ["hydra/launcher=fused", f"hydra.launcher.processes={options.processes}"]
     commands = [[sys.executable, str(RUN), "-m", f"layer={','.join(part)}", *words] for part in parts]
     watched = watch(commands, {"HYDRA_FULL_ERROR": "1"})
     cells = {}
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--sides", default=",".join(SIDES), help="with commas; fused comes first")
     parser.add_argument("--blocks", default="all", help="the study: base, full and these, e.g. 0,15,29 or '5 of all'")
     parser.add_argument("--separate-blocks", help="the separate sides run only these, the rest is interpolated")
+    parser.add_argument("--processes", type=int, default=1, help="of the fused side; they share the cores")
     parser.add_argument("--threads", type=int, default=0, help="of a process that is alone; 0: one per usable core")
     parser.add_argument("overrides", nargs="*", help="as for run.py, e.g. steps=10 evaluation.items=16")
     options = parser.parse_args()

@@ -21,7 +21,9 @@ from agents.drawing import draw
 from agents.sampler import Generation, Request, Sampling
 from agents.tree import Ints, Tree, grow
 from algorithms.bank.decoding import Cache
+from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.policies import BASE, Hidden, PolicyBank
+from algorithms.bank.rows import Row
 from algorithms.bank.scoring import HEAD_ROWS, aligned
 
 
@@ -54,15 +56,23 @@ class _Lane:
 
 
 @torch.no_grad()
-def generate(bank: PolicyBank, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
+def generate(
+    bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, memory: PrefixMemory | None = None
+) -> list[Generation]:
     """Draw one response per request; ``request.variant`` is the policy that answers.
+
+    What enters the policies' first own blocks goes into ``memory``, for an update on the answers.
 
     Raises:
         ValueError: No requests, or an empty prompt.
     """
     if not requests or not all(request.prompt_ids for request in requests):
         raise ValueError(f"generate needs requests, none with an empty prompt; got {len(requests)}")
-    return _Rollout(bank, requests, sampling).run()
+    rollout = _Rollout(bank, requests, sampling)
+    results = rollout.run()
+    if memory is not None:
+        rollout.remember(memory)
+    return results
 
 
 class _Rollout:
@@ -80,8 +90,12 @@ class _Rollout:
         self._lanes = self._lay_out(prompts)
         places = {lane: {tuple(p): i for i, p in enumerate(mine.prompts)} for lane, mine in self._lanes.items()}
         self._node_r = np.array([places[lane][prompt] for lane, prompt in zip(self._lane_r, prompts, strict=True)])
+        self._prompt_r = self._node_r.copy()
         self._cache = Cache(bank.n_blocks)
         self._results = [Generation() for _ in requests]
+        self._requests = requests
+        self._entered: dict[int, list[torch.Tensor]] = {lane: [] for lane in self._sampled if bank.fork(lane) > 0}
+        self._nodes_r: list[Ints] = []
 
     def _lay_out(self, prompts: Sequence[tuple[int, ...]]) -> dict[int, _Lane]:
         """The lanes' prompts; the base lane reads those of every policy that begins as the base does."""
@@ -114,6 +128,7 @@ class _Rollout:
             if last or not len(alive):
                 break
             cache_place = self._branch(alive, token_r, cache_place)
+            self._nodes_r.append(self._node_r.copy())
             hidden = self._decode()
         return self._results
 
@@ -180,7 +195,7 @@ class _Rollout:
             tree, mine = trees[lane], self._lanes[lane]
             if lane == BASE or self._bank.owns_embedding(lane):
                 return self._bank.embed(lane, self._tensor(tree.ids_N))
-            return hidden[BASE][self._tensor(aligned(tree, trees[BASE].node_BT[mine.base_E]))]
+            return self._note(lane, hidden[BASE][self._tensor(aligned(tree, trees[BASE].node_BT[mine.base_E]))])
 
         def attend(block: int, lanes: tuple[int, ...]) -> Attend:
             if lanes not in planned:
@@ -204,13 +219,32 @@ class _Rollout:
         def enter(lane: int, hidden: Hidden) -> torch.Tensor:
             if lane == BASE or self._bank.owns_embedding(lane):
                 return self._bank.embed(lane, self._tensor(lanes[lane].token_n))
-            return hidden[BASE][self._tensor(lanes[lane].base_n)]
+            return self._note(lane, hidden[BASE][self._tensor(lanes[lane].base_n)])
 
         def attend(block: int, members: tuple[int, ...]) -> Attend:
             return self._cache.step(block, members, {lane: lanes[lane] for lane in members}, self._device)
 
         self._cache.next_token()
         return self._bank.run(list(rotations), rotations, enter, attend, base_is_wanted=BASE in self._sampled)
+
+    def _note(self, lane: int, states: torch.Tensor) -> torch.Tensor:
+        if lane in self._entered:
+            self._entered[lane].append(states)
+        return states
+
+    def remember(self, memory: PrefixMemory) -> None:
+        """Tell ``memory`` what entered the policies' first own blocks, row by row."""
+        for row, (request, result) in enumerate(zip(self._requests, self._results, strict=True)):
+            lane = int(self._lane_r[row])
+            if lane == BASE or lane not in self._entered or memory.is_full:
+                continue
+            read, *written = self._entered[lane]
+            prompt = self._prompt_r[row]
+            tree = self._lanes[lane].tree
+            path = self._tensor(tree.node_BT[prompt, : tree.length_B[prompt]])
+            nodes = [nodes_r[row] for nodes_r in self._nodes_r[: len(result.response_ids) - 1]]
+            answer = [states[node] for states, node in zip(written, nodes, strict=False)]
+            memory.keep(Row(request.prompt_ids, result.response_ids, request.variant), read[path], answer)
 
     def _tensor(self, array: Ints) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agents.sampler import Request
-from algorithms.bank.scoring import Row
+from algorithms.bank.rows import Row
 
 
 @dataclass(frozen=True)

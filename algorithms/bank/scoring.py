@@ -10,7 +10,6 @@ Shapes: _N nodes, _B rows, _R predicted tokens of all rows, _n distinct predicti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,38 +17,28 @@ import torch
 
 from agents.attention import TreeAttention
 from agents.tree import Tree, grow
+from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.policies import BASE, Hidden, PolicyBank
+from algorithms.bank.rows import Row
 
 HEAD_ROWS = 128
 """Rows of logits at a time: enough for a matrix product at full speed, and a vocabulary of numbers each."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One answer and the policy that is asked for its log-probs."""
-
-    prompt_ids: list[int]
-    response_ids: list[int]
-    policy: int
-
-    @property
-    def path(self) -> list[int]:
-        """What is read; the last token predicts nothing."""
-        return self.prompt_ids + self.response_ids[:-1]
-
-
 class Prefix:
     """What enters each policy's first own block, at every place of some rows; it never changes while they train."""
 
-    def __init__(self, bank: PolicyBank, rows: Sequence[Row]) -> None:
-        """One pass of the base model, as far up as the highest of the rows' policies needs it."""
+    def __init__(self, bank: PolicyBank, rows: Sequence[Row], memory: PrefixMemory | None = None) -> None:
+        """Recall it where ``memory`` has all of it, else one pass of the base model, as far up as it is needed."""
         self._bank = bank
         lanes = {bank.lane(row.policy) for row in rows} - {BASE}
-        self._forks = {lane: bank.fork(lane) for lane in lanes if not bank.owns_embedding(lane)}
+        self._forks = {lane: bank.fork(lane) for lane in lanes if bank.fork(lane)}
         inner = [index for index, row in enumerate(rows) if row.policy in self._forks]
         self._place = {index: place for place, index in enumerate(inner)}
         self._hidden: dict[int, torch.Tensor] = {}
-        if not inner:
+        recalled = [memory.recall(rows[index]) if memory else None for index in inner]
+        self._recalled = [states for states in recalled if states is not None]
+        if len(self._recalled) == len(inner):
             return
         self._tree = grow([rows[index].path for index in inner])
         device = bank.device
@@ -63,7 +52,14 @@ class Prefix:
 
     def entering(self, lane: int, rows: Sequence[int], tree: Tree) -> torch.Tensor:
         """Hidden states of the nodes of ``tree``, which is made of ``rows``, before the lane's first own block."""
-        mine = self._tree.node_BT[[self._place[row] for row in rows]]
+        places = [self._place[row] for row in rows]
+        if len(self._recalled) == len(self._place):
+            hidden_NH = self._recalled[0].new_empty(len(tree), self._recalled[0].shape[1])
+            for path, start, length, place in zip(tree.node_BT, tree.start_B, tree.length_B, places, strict=True):
+                new = torch.from_numpy(path[start:length]).to(hidden_NH.device)
+                hidden_NH[new] = self._recalled[place][start:]
+            return hidden_NH
+        mine = self._tree.node_BT[places]
         return self._hidden[self._forks[lane]][torch.from_numpy(aligned(tree, mine)).to(self._bank.device)]
 
 
@@ -136,7 +132,7 @@ def _hidden(bank: PolicyBank, by_lane: dict[int, list[int]], trees: dict[int, Tr
     planned: dict[tuple[int, ...], TreeAttention] = {}
 
     def enter(lane: int, _: Hidden) -> torch.Tensor:
-        if lane == BASE or bank.owns_embedding(lane):
+        if lane == BASE or bank.fork(lane) == 0:
             return bank.embed(lane, torch.from_numpy(trees[lane].ids_N).to(device))
         return prefix.entering(lane, by_lane[lane], trees[lane])
 

@@ -20,8 +20,10 @@ from verl.workers.engine import EngineRegistry
 from verl.workers.engine.utils import detach_tree
 
 from algorithms.bank import PolicyBank
+from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.packing import Passes
-from algorithms.bank.scoring import Prefix, Row, log_probs
+from algorithms.bank.rows import Row
+from algorithms.bank.scoring import Prefix, log_probs
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.workers.engine import LayerMaskEngine
 from algorithms.workers.rows import take_ragged, take_rows
@@ -42,6 +44,8 @@ class BankEngine(LayerMaskEngine):
     """Trains all policies of a ``PolicyBank`` at once, each exactly as if it were alone."""
 
     bank: PolicyBank | None = None
+    memory: PrefixMemory | None = None
+    """What the rollout has taken down of the rows to come."""
     grad_norms: dict[int, float]
     """Of the last update, before clipping, by policy."""
 
@@ -93,7 +97,7 @@ class BankEngine(LayerMaskEngine):
         if self._prefix is None or self._prefix[0] != section:
             assert self.bank is not None
             self._prefix = None  # two sections' hidden states at once would be twice the memory
-            self._prefix = section, Prefix(self.bank, [self._rows[row] for row in members])
+            self._prefix = section, Prefix(self.bank, [self._rows[row] for row in members], self.memory)
         return self._prefix[1], {row: place for place, row in enumerate(members)}
 
     def forward_step(

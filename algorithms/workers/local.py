@@ -20,8 +20,9 @@ from verl.workers.utils.padding import response_from_nested
 from agents.models import ModelFiles
 from agents.sampler import Generation, Request, Sampling
 from algorithms.bank import BASE, PolicyBank
+from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.packing import Passes, pack, together
-from algorithms.bank.scoring import Row
+from algorithms.bank.rows import Row
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
@@ -83,6 +84,7 @@ class LocalWorker:
         rollout = self._worker.rollout
         if self._shares:
             rollout.share_bank(self._engine.bank)
+            rollout.memory = self._engine.memory = PrefixMemory()
         else:
             rollout.load(machine.dtype)
             rollout.share_bank(PolicyBank(rollout.model, selections, keep_base=keep_base))
@@ -162,6 +164,8 @@ class LocalWorker:
                     parts[variant] = [tasks[index] for index in cuts[number]]
             for variant, metrics in self._update(parts).items():
                 found[variant].append(metrics)
+        if self._shares:
+            self._engine.memory.clear()
         self.sync()
         return {variant: _means(metrics) for variant, metrics in found.items()}
 

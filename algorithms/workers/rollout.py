@@ -14,6 +14,7 @@ import agents.sampler
 import algorithms.bank.generation
 from agents.sampler import Generation, Request, Sampling
 from algorithms.bank import PolicyBank
+from algorithms.bank.memory import PrefixMemory
 
 NAME = "hf_local"
 
@@ -28,6 +29,8 @@ class HFLocalRollout(BaseRollout):
     model: PreTrainedModel
     bank: PolicyBank | None = None
     share_prompts: bool = True
+    memory: PrefixMemory | None = None
+    """Takes down what the next update can use, where the policies that sample are those that train."""
     bytes_received: int = 0
     """By ``update_weights``, as they were sent."""
 
@@ -54,7 +57,7 @@ class HFLocalRollout(BaseRollout):
         if self.bank is None:
             return agents.sampler.generate(self.model, requests, sampling, share_prompts=self.share_prompts)
         if all(request.kept is None for request in requests):
-            return algorithms.bank.generation.generate(self.bank, requests, sampling)
+            return algorithms.bank.generation.generate(self.bank, requests, sampling, self.memory)
         # Kept conversations have keys of one policy, so these take turns.
         results: dict[int, Generation] = {}
         for policy in sorted({request.variant for request in requests}):

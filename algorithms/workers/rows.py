@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 
-from algorithms.bank.scoring import Row
+from algorithms.bank.rows import Row
 from algorithms.batch import Batch
 
 

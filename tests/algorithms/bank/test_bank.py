@@ -13,7 +13,9 @@ from agents.sampler import Request, Sampling
 from agents.sampler import generate as generate_plainly
 from algorithms.bank import BASE, PolicyBank
 from algorithms.bank.generation import generate
-from algorithms.bank.scoring import Prefix, Row, log_probs
+from algorithms.bank.memory import PrefixMemory
+from algorithms.bank.rows import Row
+from algorithms.bank.scoring import Prefix, log_probs
 from algorithms.layers import parse_layer
 
 LAYERS = ["base", 0, 1, 3, [1, 3], "mid:2", "full"]
@@ -196,3 +198,18 @@ def test_rows_that_are_scored_share_their_beginnings_and_the_prefix(monkeypatch)
     prefix = Prefix(bank, rows)
     scored = tokens_through_blocks(bank, monkeypatch, lambda: log_probs(bank, rows, range(4), prefix, 1.0))
     assert scored == 5 * (2 + 1), "prompt and two tokens, in blocks 2 and 3 of one policy and block 3 of the other"
+
+
+def test_what_entered_while_answering_need_not_be_computed_again(monkeypatch):
+    bank, memory, drawn = disturbed_bank(build(PACKABLE["qwen3"])), PrefixMemory(), []
+    requests = [Request(p, 7 * n, policy) for policy in (1, 2, 3, 5, 6) for n, p in enumerate(PROMPTS * 3)]
+    sampling = Sampling(1.0, 8, frozenset({2, 3, 4}))
+    tokens_through_blocks(bank, monkeypatch, lambda: drawn.extend(generate(bank, requests, sampling, memory)))
+    rows = [Row(r.prompt_ids, d.response_ids, r.variant) for r, d in zip(requests, drawn, strict=True)]
+    recalled = []
+    assert tokens_through_blocks(bank, monkeypatch, lambda: recalled.append(Prefix(bank, rows, memory))) == 0
+    ours, _ = log_probs(bank, rows, range(len(rows)), recalled[0], 1.0)
+    theirs, _ = log_probs(bank, rows, range(len(rows)), Prefix(bank, rows), 1.0)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    memory.clear()
+    assert memory.recall(rows[12]) is None

@@ -7,7 +7,7 @@ import pytest
 from agents.sampler import Request
 from agents.tree import grow
 from algorithms.bank.packing import pack, together
-from algorithms.bank.scoring import Row
+from algorithms.bank.rows import Row
 
 ROWS = [
     Row([group, 50, 51 + group], [token, token, 7], policy)
