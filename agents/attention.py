@@ -24,9 +24,9 @@ SCORES_KEPT = 2**22
 @dataclass(frozen=True)
 class _Part:
     query: torch.Tensor
-    """[b, Q] nodes that attend, padded with node 0."""
+    """[b, Q] nodes that attend, padded with the row's last."""
     path: torch.Tensor
-    """[b, S] nodes attended to, padded with node 0."""
+    """[b, S] nodes attended to, padded with the first of their tree."""
     hidden: torch.Tensor
     """[b, Q, S] true where a node must not look: later in its row, or padding."""
 
@@ -58,13 +58,13 @@ class TreeAttention:
             n_query, n_path = int(new_B[rows].max()), int(length_B[rows].max())
             position = start_B[rows, None] + np.arange(n_query)
             real = position < length_B[rows, None]
-            query = np.take_along_axis(node_BT[rows], np.minimum(position, width - 1), axis=1)
+            last = np.minimum(position, length_B[rows, None] - 1)
+            # Padding repeats the row's last node: another row's might not be finite.
+            query = np.take_along_axis(node_BT[rows], last, axis=1)
             place_N[query[real]] = filled + np.flatnonzero(real)
             filled += query.size
-            # A padded query sees what the row's last node sees: something, so that no softmax is empty.
-            last = np.minimum(position, length_B[rows, None] - 1)
             hidden = np.arange(n_path) > last[:, :, None]
-            arrays = (np.where(real, query, 0), node_BT[rows, :n_path], hidden)
+            arrays = (query, node_BT[rows, :n_path], hidden)
             self._parts.append(_Part(*(torch.from_numpy(array).to(device) for array in arrays)))
         self._place_N = torch.from_numpy(place_N).to(device)
 

@@ -72,8 +72,9 @@ class Decoder:
         config: Any = model.config.get_text_config()
         if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
             raise NotPackableError(f"{type(model).__name__} has blocks that do not attend to everything before")
-        if getattr(config, "attention_dropout", 0):
-            raise NotPackableError(f"{type(model).__name__} trains with dropout in its attention")
+        dropouts = {name: value for name, value in config.to_dict().items() if ("drop" in name) and value}
+        if dropouts:
+            raise NotPackableError(f"{type(model).__name__} trains with dropout: {dropouts}")
         self.blocks = blocks
         self.embedding, self.norm, self.head = body.embed_tokens, body.norm, model.get_output_embeddings()
         self._rotary, self._config = body.rotary_emb, config

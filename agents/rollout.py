@@ -32,7 +32,8 @@ def rollout(
     """Play one episode per start, of at most ``max_turns`` turns, and return them in that order.
 
     An environment that raises makes its own episode an ``env_error`` and no other's. Finished episodes leave the
-    batch. Episodes of several variants with the same start share an environment for as long as they say the same. The
+    batch. Episodes of several variants with the same start share an environment for as long as they say the same,
+    and its loss, if it is lost. The
     sample of a turn is seeded by the start's ``sampling_seed`` and the turn's number alone, and drawn by the
     policy's variant of the start. Environments in processes of their own are stepped side by side. Whether too many
     episodes were lost is for ``require_intact`` to say.

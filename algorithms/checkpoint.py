@@ -96,7 +96,7 @@ def load(checkpoint: Path, names: Iterable[str]) -> Saved:
     try:
         meta = json.loads((checkpoint / "meta.json").read_text())
         parameters = load_file(checkpoint / "trained.safetensors")
-        state = torch.load(checkpoint / "state.pt", weights_only=True)
+        state = torch.load(checkpoint / "state.pt", weights_only=True, map_location="cpu")
     except Exception as error:  # every reader has errors of its own for a damaged file
         raise CheckpointError(
             f"{checkpoint} cannot be read: {error}. Delete this folder; the same command then starts over."

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
+from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
+from algorithms.layers import LayerError, parse_layer
 from algorithms.machine import usable_cores
 from conf.schema import Config
 from evaluation.results import Result
@@ -28,9 +30,13 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
         ArmsFailedError: At the end, when some cells failed; by position among ``cells``.
         KeyboardInterrupt: Ctrl-C, after a checkpoint of every arm in every process.
     """
-    n = min(processes, len(cells))
+    first_of, same = dict[str, int](), list[int]()
+    for place, cell in enumerate(cells):
+        same.append(first_of.setdefault(_label(cell), place))
+    distinct = list(first_of.values())
+    n = min(processes, len(distinct))
     threads = cells[0].runner.threads or max(1, usable_cores() // n)
-    parts = [range(first, len(cells), n) for first in range(n)]
+    parts = [distinct[first::n] for first in range(n)]
     # A fresh interpreter: one that has used torch's threads must not be forked.
     with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = []
@@ -38,17 +44,21 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
             mine = [replace(cells[place], runner=replace(cells[place].runner, threads=threads)) for place in part]
             waiting.append(pool.submit(_run, mine, [list(overrides[place]) for place in part]))
         outcomes = [future.result() for future in waiting]
-    failures = {
-        part[place]: text for part, (_, failed) in zip(parts, outcomes, strict=True) for place, text in failed.items()
-    }
-    if failures:
-        raise ArmsFailedError(failures, len(cells))
-    results = {
-        place: result
-        for part, (found, _) in zip(parts, outcomes, strict=True)
-        for place, result in zip(part, found, strict=True)
-    }
-    return [results[place] for place in range(len(cells))]
+    failed, results = dict[int, str](), dict[int, Result]()
+    for part, (found, texts) in zip(parts, outcomes, strict=True):
+        failed |= {part[number]: text for number, text in texts.items()}
+        results |= zip(part, found, strict=False)  # none of a part in which an arm failed
+    if failed:
+        raise ArmsFailedError({place: failed[f] for place, f in enumerate(same) if f in failed}, len(cells))
+    return [results[first] for first in same]
+
+
+def _label(cell: Config) -> str:
+    """What the cell's folder is called: ``1`` and ``-3`` are one cell of a model with four blocks."""
+    try:
+        return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed).label
+    except LayerError:  # it fails when its turn comes, by itself
+        return f"?{cell.layer}"
 
 
 def _run(cells: list[Config], overrides: list[list[str]]) -> _Outcome:

@@ -139,6 +139,7 @@ class Trainer:
         """One step of arms that have done as many: one rollout, one update."""
         algorithm, task = self._config.algorithm, self._config.task
         with self._meter.phase("generate"):
+            self._worker.begin_step()
             sampling, starts = self._agent.sampling(algorithm.temperature), self._starts(step)
             starts = [replace(start, variant=arm.variant) for arm in arms for start in starts]
             played: dict[int, list[Episode]] = {arm.variant: [] for arm in arms}

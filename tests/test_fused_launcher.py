@@ -58,7 +58,7 @@ def test_all_is_every_arm_and_again_only_read(finish, tmp_path):
 
 
 def test_the_cells_of_a_group_can_be_dealt_out_to_processes(finish, tmp_path):
-    code, output = finish("layer=base,foo,0,1,full", "hydra.launcher.processes=2")
+    code, output = finish("layer=base,foo,0,1,-3,full", "hydra.launcher.processes=2")
     assert code == 1, output
     assert finished(tmp_path) == {(f"layer={layer}", "seed=0") for layer in ("base", "0", "1", "full")}
     assert "layer='foo' does not parse" in output

@@ -114,19 +114,21 @@ class _Pool:
 
     def __init__(self) -> None:
         self._size = 0
+        self._written: list[torch.Tensor] = []
 
     def write(self, place_n: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
         needed = int(place_n[-1]) + 1
         if needed > self._size:
             self._grow(max(needed, 2 * self._size), k)
+        self._written.append(place_n)
         self.k.index_copy_(1, place_n, k.transpose(0, 1))
         self.v.index_copy_(1, place_n, v.transpose(0, 1))
 
     def _grow(self, size: int, like: torch.Tensor) -> None:
         for name in ("k", "v"):
             bigger = like.new_empty(like.shape[1], size, like.shape[2])
-            if self._size:
-                bigger[:, : self._size] = getattr(self, name)
+            for place_n in self._written:  # no other place is touched, so those of other lanes stay without memory
+                bigger.index_copy_(1, place_n, getattr(self, name).index_select(1, place_n))
             setattr(self, name, bigger)
         self._size = size
 

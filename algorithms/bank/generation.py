@@ -68,17 +68,19 @@ def generate(
     """
     if not requests or not all(request.prompt_ids for request in requests):
         raise ValueError(f"generate needs requests, none with an empty prompt; got {len(requests)}")
-    rollout = _Rollout(bank, requests, sampling)
+    rollout = _Rollout(bank, requests, sampling, memory)
     results = rollout.run()
-    if memory is not None:
-        rollout.remember(memory)
+    rollout.remember()
     return results
 
 
 class _Rollout:
     """One batch on its way."""
 
-    def __init__(self, bank: PolicyBank, requests: Sequence[Request], sampling: Sampling) -> None:
+    def __init__(
+        self, bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, memory: PrefixMemory | None
+    ) -> None:
+        self._memory = memory
         self._bank, self._sampling, self._device = bank, sampling, bank.device
         seeds = [request.seed for request in requests]
         uniform = np.stack([np.random.default_rng(seed).random(sampling.max_new_tokens) for seed in seeds])
@@ -94,7 +96,9 @@ class _Rollout:
         self._cache = Cache(bank.n_blocks)
         self._results = [Generation() for _ in requests]
         self._requests = requests
-        self._entered: dict[int, list[torch.Tensor]] = {lane: [] for lane in self._sampled if bank.fork(lane) > 0}
+        self._entered: dict[int, list[torch.Tensor]] = {}
+        if memory is not None and memory.room > 0:
+            self._entered = {lane: [] for lane in self._sampled if lane != BASE and bank.fork(lane)}
         self._nodes_r: list[Ints] = []
 
     def _lay_out(self, prompts: Sequence[tuple[int, ...]]) -> dict[int, _Lane]:
@@ -230,13 +234,15 @@ class _Rollout:
     def _note(self, lane: int, states: torch.Tensor) -> torch.Tensor:
         if lane in self._entered:
             self._entered[lane].append(states)
+            if self._memory and sum(x.nbytes for noted in self._entered.values() for x in noted) > self._memory.room:
+                self._entered.clear()
         return states
 
-    def remember(self, memory: PrefixMemory) -> None:
-        """Tell ``memory`` what entered the policies' first own blocks, row by row."""
+    def remember(self) -> None:
+        """Tell the memory what entered the policies' first own blocks, row by row."""
         for row, (request, result) in enumerate(zip(self._requests, self._results, strict=True)):
             lane = int(self._lane_r[row])
-            if lane == BASE or lane not in self._entered or memory.is_full:
+            if self._memory is None or lane not in self._entered:
                 continue
             read, *written = self._entered[lane]
             prompt = self._prompt_r[row]
@@ -244,7 +250,7 @@ class _Rollout:
             path = self._tensor(tree.node_BT[prompt, : tree.length_B[prompt]])
             nodes = [nodes_r[row] for nodes_r in self._nodes_r[: len(result.response_ids) - 1]]
             answer = [states[node] for states, node in zip(written, nodes, strict=False)]
-            memory.keep(Row(request.prompt_ids, result.response_ids, request.variant), read[path], answer)
+            self._memory.keep(Row(request.prompt_ids, result.response_ids, request.variant), read[path], answer)
 
     def _tensor(self, array: Ints) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -28,9 +28,9 @@ class PrefixMemory:
         self.clear()
 
     @property
-    def is_full(self) -> bool:
-        """Whether it keeps anything more."""
-        return self._bytes >= LIMIT_BYTES
+    def room(self) -> int:
+        """Bytes that it still takes."""
+        return max(LIMIT_BYTES - self._bytes, 0)
 
     def keep(self, row: Row, prompt_PH: torch.Tensor, answer_TH: Sequence[torch.Tensor]) -> None:
         """Keep what entered while ``row`` was read and written; equal rows and prompts are kept once."""

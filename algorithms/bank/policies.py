@@ -66,7 +66,7 @@ class PolicyBank:
         self._own: dict[int, dict[int, nn.Parameter]] = {}
         self._places = {id(module): name for name, module in model.named_modules()}
         self._swaps: dict[int, list[tuple[str, nn.Module, nn.Module]]] = {BASE: []}
-        self._policies = {BASE: _Policy()}
+        self._policies = {} if self._in_place else {BASE: _Policy()}
         for number, selection in enumerate(selections):
             self._policies[number] = self._make(number, selection, trainable)
 
@@ -78,6 +78,9 @@ class PolicyBank:
         originals = nn.ModuleDict(parts)
         # The configuration stays shared: it says which attention function the blocks use.
         memo = {id(module.config): module.config for module in originals.modules() if hasattr(module, "config")}
+        # So does whoever listens to a part: verl's engine, to what the head is given.
+        hooks = [hook for module in originals.modules() for hook in module._forward_pre_hooks.values()]
+        memo |= {id(owner): owner for hook in hooks if (owner := getattr(hook, "__self__", None)) is not None}
         mine = originals if self._in_place else copy.deepcopy(originals, memo)
         pairs = zip(originals.parameters(), mine.parameters(), strict=True)
         self._own[number] = {id(original): own for original, own in pairs}

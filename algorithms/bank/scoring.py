@@ -167,7 +167,8 @@ class _HeadLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden_nH: Any, head_VH: Any, of_R: Any, token_R: Any, temperature: float) -> Any:
-        dtype = torch.get_autocast_dtype(hidden_nH.device.type) if torch.is_autocast_enabled() else hidden_nH.dtype
+        kind = hidden_nH.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_nH.dtype
         hidden_nH, head_VH = hidden_nH.to(dtype), head_VH.to(dtype)
         order_R = of_R.argsort(stable=True)
         parts, probs, logprob_R = [], [], hidden_nH.new_empty(len(of_R), dtype=torch.float32)

@@ -15,6 +15,7 @@ import torch.distributed
 from tensordict import NonTensorData, TensorDict
 from verl.utils import tensordict_utils as tu
 from verl.utils.device import get_device_name
+from verl.utils.metric import AggregationType, Metric
 from verl.workers.config.optimizer import build_optimizer
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.utils import detach_tree
@@ -83,6 +84,9 @@ class BankEngine(LayerMaskEngine):
         """
         self._rows, self._packed, self._totals = rows, packed, totals or {}
         self._prefix: tuple[int, Prefix] | None = None
+        self._in_passes: dict[int, int] = {}
+        for row in rows:
+            self._in_passes[row.policy] = self._in_passes.get(row.policy, 0) + len(row.response_ids)
 
     def forward_backward_batch(
         self, data: TensorDict, loss_function: Callable[..., Any], forward_only: bool = False
@@ -90,7 +94,10 @@ class BankEngine(LayerMaskEngine):
         """As verl's, in the passes that ``take`` was given."""
         if self.bank is not None:
             tu.assign_non_tensor(data, passes=NonTensorData(self._packed.passes))
-        return super().forward_backward_batch(data, loss_function, forward_only)
+        try:
+            return super().forward_backward_batch(data, loss_function, forward_only)
+        finally:
+            self._prefix = None  # as large as a section's hidden states
 
     def _prefix_of(self, section: int) -> tuple[Prefix, dict[int, int]]:
         members = [row for row, its in enumerate(self._packed.section_of) if its == section]
@@ -154,8 +161,12 @@ class BankEngine(LayerMaskEngine):
             tu.assign_non_tensor(data, global_batch_size=n_rows, batch_num_tokens=n_tokens)
             loss, found = loss_function(model_output=output, data=data, dp_group=self.get_data_parallel_group())
             losses.append(loss)
-            metrics |= {f"{policy}/{name}": value for name, value in found.items()}
-            metrics[f"{policy}/loss"] = loss.detach().item()
+            # A pass has its part of a sum; of a mean it has as much as it has of the policy's tokens.
+            share = float(data["response_mask"].values().sum()) / self._in_passes[policy]
+            for name, value in (found | {"loss": Metric(value=loss.detach(), aggregation="sum")}).items():
+                is_sum = isinstance(value, Metric) and value.aggregation is AggregationType.SUM
+                plain = float(value.aggregate() if isinstance(value, Metric) else value)
+                metrics[f"{policy}/{name}"] = plain if is_sum else plain * share
         return torch.stack(losses).sum(), metrics
 
     def optimizer_step(self) -> float:

@@ -27,7 +27,7 @@ from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
 from algorithms.workers.rows import answers_to_tensordict, nested
-from algorithms.workers.single import start_verl
+from algorithms.workers.single import on_device, start_verl
 from conf.schema import Config
 
 Work = Mapping[int, tuple[Batch, NDArray[np.float64]]]
@@ -100,6 +100,11 @@ class LocalWorker:
         """The policies that train or, where none does, those that sample."""
         bank: PolicyBank = self._engine.bank if self._trains else self._worker.rollout.bank
         return bank
+
+    def begin_step(self) -> None:
+        """What is generated from here on is what the next update is about."""
+        if self._shares:
+            self._engine.memory.clear()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """Draw one response per request from the current policy of its variant (``agents.sampler.Policy``)."""
@@ -251,21 +256,16 @@ class LocalWorker:
         for name, tensor in parameters.items():
             trained[name].copy_(tensor)
         for name, tensors in optimizer_state.items():
-            self._engine.optimizer.state[trained[name]] = {key: tensor.clone() for key, tensor in tensors.items()}
+            self._engine.optimizer.state[trained[name]] = on_device(tensors, trained[name].device)
         self.sync()
 
 
 def _of(variant: int, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """A variant's own metrics, a mean where there are several."""
+    """A variant's own metrics, summed over passes: the engine has weighted what is a mean."""
     mine = {
         name.removeprefix(f"{variant}/"): value for name, value in metrics.items() if name.startswith(f"{variant}/")
     }
-    # A pass has its part of the loss, and everything else as a mean.
-    return {
-        name: float(np.sum(value) if name == "loss" else np.mean(value))
-        for name, value in mine.items()
-        if value is not None
-    }
+    return {name: float(np.sum(value)) for name, value in mine.items() if value is not None}
 
 
 def _means(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from agents.sampler import Generation, Request, Sampling
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
-from algorithms.workers.single import SingleWorker
+from algorithms.workers.single import SingleWorker, on_device
 from conf.schema import Config
 
 
@@ -42,6 +42,9 @@ class PlainWorker:
             for name, parameter in single.module.named_parameters():
                 if name not in trained:
                     parameter.data = frozen.setdefault((name, parameter.dtype), parameter.data)
+
+    def begin_step(self) -> None:
+        """Nothing is kept between rollout and update."""
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """Draw one response per request from the current policy of its variant (``agents.sampler.Policy``)."""
@@ -88,5 +91,5 @@ class PlainWorker:
         for name, tensor in parameters.items():
             trained[name].copy_(tensor)
         for name, tensors in optimizer_state.items():
-            single.engine.optimizer.state[trained[name]] = {key: tensor.clone() for key, tensor in tensors.items()}
+            single.engine.optimizer.state[trained[name]] = on_device(tensors, trained[name].device)
         single.sync()

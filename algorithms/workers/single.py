@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -58,6 +58,11 @@ def _join_process_group(device: str) -> None:
     backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
     # A store in memory needs no port: many cells may run on one machine.
     dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+
+
+def on_device(state: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A copy of one parameter's optimizer state where the parameter is; torch counts steps on the CPU."""
+    return {key: tensor.clone() if key == "step" else tensor.clone().to(device) for key, tensor in state.items()}
 
 
 class SingleWorker:

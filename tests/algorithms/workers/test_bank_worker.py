@@ -87,3 +87,14 @@ def test_every_policy_follows_the_trajectory_of_its_own_separate_run(pair, layer
             change, difference = parameter - start[variant][name], moved[name] - parameter
             # Adam turns rounding of a gradient near zero into a whole step of either sign: judge all entries together.
             assert difference.norm() <= 0.02 * change.norm() + 1e-7, (variant, name)
+
+
+def test_metrics_of_a_policy_do_not_depend_on_the_others_or_on_passes(pair):
+    """Ratios other than 1: the second of three updates on one batch clips some tokens."""
+    words = ["algorithm.updates_per_step=3", "model.learning_rate=0.02"]
+    beside, _ = pair([0, 1, 3], *words, "runner.max_tokens_per_pass=80")
+    alone, _ = pair([1], *words)
+    among, single = step(beside, 0)[1][1], step(alone, 0)[1][0]
+    assert among["actor/pg_clipfrac"] > 0
+    for name in ("actor/pg_clipfrac", "actor/ppo_kl", "actor/pg_loss", "loss", "grad_norm"):
+        assert among[name] == pytest.approx(single[name], rel=1e-3, abs=1e-6), name
