@@ -9,9 +9,10 @@ whose advantage is zero are left out in all of them. How the steps are made, fro
   packing counts accordingly; ``PolicyBank.fork`` says 0: every block runs in the update, as in an ordinary model. The
   head is the bank's from here on: its log-probs and their gradient are formed together;
 * shared beginnings: ``grow`` as it is: a prompt once per group, what answers have in common at their beginning once;
-* frozen prefix: ``fork`` as it is: the bank as a run uses it. With one policy and one update per step the blocks below
-  the trained one run once in both ways, so this changes nothing there; it does in ``--layers all``, all blocks in one
-  bank, and ``full`` has none.
+* frozen prefix: ``fork`` as it is. With one policy and one update per step the blocks below the trained one run once in
+  both ways, so this changes nothing there; it does in ``--layers all``, all blocks in one bank, and ``full`` has none;
+* kept from the rollout: the bank as a run uses it: what entered the trained block while the answers were drawn is read
+  again, not computed again. The rollout itself is not timed.
 
 NOT covered: generation (``fused_step.py``), recomputed old log-probs, KL, several updates per step, bfloat16, GPUs.
 Both workers live in one process and share its allocator.
@@ -22,6 +23,7 @@ Both workers live in one process and share its allocator.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import time
 from collections.abc import Callable, Sequence
@@ -86,12 +88,14 @@ HEAD_EVERYWHERE = [
     patch.object(LayerMaskEngine, "prepare_model_inputs", _hide_rows),
     patch.object(LayerMaskEngine, "prepare_model_outputs", _select_logits),
 ]
+LAST = "+ kept from the rollout: all"
 WAYS = {
     "head everywhere": (False, HEAD_EVERYWHERE),
     "off": (False, []),
     "no padding": (True, [*NOTHING_SHARED, *FROM_THE_BOTTOM]),
     "+ shared beginnings": (True, FROM_THE_BOTTOM),
-    "+ frozen prefix: all": (True, []),
+    "+ frozen prefix": (True, []),
+    LAST: (True, []),
 }
 """What is patched while the bank (true) or the plain worker updates."""
 
@@ -108,8 +112,9 @@ def updater(step: Step, work: Work, patches: Sequence[Any]) -> Callable[[], dict
     return update
 
 
-def timed(update: Callable[[], object]) -> dict[str, float]:
-    """Seconds by the clock and of the processor."""
+def timed(prepare: Callable[[], object], update: Callable[[], object]) -> dict[str, float]:
+    """Seconds by the clock and of the processor that ``update`` takes."""
+    prepare()
     start, cpu = time.perf_counter(), time.process_time()
     update()
     return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
@@ -127,8 +132,13 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
     steps = {bank: Step.build(config, layers) for bank, config in configs.items()}
     work = steps[True].collect()
     updates = {way: updater(steps[bank], work, patches) for way, (bank, patches) in WAYS.items()}
-    found = {way: counted(update) for way, update in updates.items()}
-    sides = {way: lambda update=update: timed(update) for way, update in updates.items()}
+    # A rollout of the same answers, before an update that may read what it kept; begin_step forgets what was kept.
+    prepares = {way: steps[True].collect if way == LAST else steps[True].worker.begin_step for way in WAYS}
+    found = {}
+    for way, update in updates.items():
+        prepares[way]()
+        found[way] = counted(update)
+    sides = {way: functools.partial(timed, prepares[way], update) for way, update in updates.items()}
     laps = alternate(sides, options.rounds)
     off = found["off"][0]
     rows: list[list[object]] = []
@@ -136,7 +146,7 @@ def measure(layer: str, options: argparse.Namespace) -> list[list[object]]:
         differences = [abs(norm - off[v]) / off[v] for v, norm in norms.items() if off[v]]
         relative = ratios(laps[way], laps["off"], "seconds")
         limit = LIMITS.get(layer, BLOCK_LIMIT)
-        met = "" if way != list(WAYS)[-1] else f"<= {limit}: " + ("yes" if median(relative) <= limit else "NO")
+        met = "" if way != LAST else f"<= {limit}: " + ("yes" if median(relative) <= limit else "NO")
         seconds = f"{median(lap['seconds'] for lap in laps[way]):.2f}"
         cpu = spread(ratios(laps[way], laps["off"], "cpu"), 3)
         rows.append([layer, way, seconds, spread(relative, 3), cpu, f"{gflop:.1f}", f"{max(differences):.1e}", met])
