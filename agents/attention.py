@@ -1,7 +1,7 @@
 """Attention within the rows of a tree, on a flat list of its nodes.
 
-A row attends with its new nodes only, to its whole path. Rows are put side by side with others that have about as many
-new nodes, so that little is padded.
+A row attends with its new nodes only, to its whole path, parts of which may have been read earlier. Rows are put side
+by side with others that have about as many new nodes, so that little is padded.
 
 Shapes: _N nodes; per side-by-side part b rows, Q new nodes, S path; heads = kv_heads x group.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from agents.tree import Tree
+from agents.tree import Ints, Tree
 
 SCORES_KEPT = 2**22
 """Above so many scores in one call they are recomputed in the backward pass and not kept."""
@@ -26,46 +26,79 @@ class _Part:
     query: torch.Tensor
     """[b, Q] nodes that attend, padded with the row's last."""
     path: torch.Tensor
-    """[b, S] nodes attended to, padded with the first of their tree."""
+    """[b, S] keys attended to, padded with the row's first."""
     hidden: torch.Tensor
     """[b, Q, S] true where a node must not look: later in its row, or padding."""
 
 
-class TreeAttention:
-    """Attention of several trees whose nodes follow each other in one flat list."""
+@dataclass(frozen=True)
+class Reading:
+    """Rows of which some nodes attend, each to its row up to itself.
 
-    def __init__(self, trees: Sequence[Tree], device: torch.device) -> None:
-        """Plan the rows; ``trees[0]``'s nodes come first in the list."""
-        sizes = [len(tree) for tree in trees]
-        offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        n_nodes = int(sum(sizes))
-        width = max(tree.node_BT.shape[1] for tree in trees)
-        node_BT = np.concatenate(
-            [
-                np.pad(tree.node_BT, ((0, 0), (0, width - tree.node_BT.shape[1]))) + offset
-                for tree, offset in zip(trees, offsets, strict=True)
-            ]
+    In row ``b`` these are the nodes from position ``start_B[b]`` to before ``end_B[b]``; no node is in two rows.
+    """
+
+    query_BT: Ints
+    """Numbers of the nodes that attend, at their positions."""
+    path_BT: Ints
+    """Where the row's keys and values are."""
+    start_B: Ints
+    end_B: Ints
+    n_queries: int
+
+    @classmethod
+    def of(cls, trees: Sequence[Tree]) -> Reading:
+        """All nodes of some trees that follow each other in one flat list."""
+        offsets = np.cumsum([0, *map(len, trees)])
+        paths = [tree.node_BT + first for tree, first in zip(trees, offsets, strict=False)]
+        parts = zip(trees, paths, strict=True)
+        return cls.beside([cls(tree.node_BT, path, tree.start_B, tree.length_B, len(tree)) for tree, path in parts])
+
+    @classmethod
+    def beside(cls, parts: Sequence[Reading]) -> Reading:
+        """Several readings as one: their nodes follow each other, keys and values are where they were."""
+        firsts = np.cumsum([0, *(part.n_queries for part in parts)])
+        return cls(
+            query_BT=stacked([part.query_BT + first for part, first in zip(parts, firsts, strict=False)]),
+            path_BT=stacked([part.path_BT for part in parts]),
+            start_B=np.concatenate([part.start_B for part in parts]),
+            end_B=np.concatenate([part.end_B for part in parts]),
+            n_queries=int(firsts[-1]),
         )
-        length_B = np.concatenate([tree.length_B for tree in trees])
-        start_B = np.concatenate([tree.start_B for tree in trees])
-        new_B = length_B - start_B
+
+
+def stacked(parts: Sequence[Ints]) -> Ints:
+    """Rows of several tables in one, filled up on the right with their own first entry."""
+    width = max(part.shape[1] for part in parts)
+    filled = [np.repeat(part[:, :1], width - part.shape[1], axis=1) for part in parts]
+    return np.concatenate([np.concatenate(pair, axis=1) for pair in zip(parts, filled, strict=True)])
+
+
+class TreeAttention:
+    """Attention of the nodes of a reading, planned once and used at every block."""
+
+    def __init__(self, reading: Reading, device: torch.device) -> None:
+        """Plan the rows."""
+        start_B, end_B = reading.start_B, reading.end_B
+        new_B = end_B - start_B
         # Parts of 1, 2, 3-4, 5-8 ... new nodes: a row is padded to twice its length at most.
         size_B = np.ceil(np.log2(np.maximum(new_B, 1))).astype(int)
-        place_N = np.empty(n_nodes, dtype=np.int64)
+        place_N = np.empty(reading.n_queries, dtype=np.int64)
         self._parts, filled = list[_Part](), 0
         for size in np.unique(size_B[new_B > 0]):
             rows = np.flatnonzero((size_B == size) & (new_B > 0))
-            n_query, n_path = int(new_B[rows].max()), int(length_B[rows].max())
+            n_query, n_path = int(new_B[rows].max()), int(end_B[rows].max())
             position = start_B[rows, None] + np.arange(n_query)
-            real = position < length_B[rows, None]
-            last = np.minimum(position, length_B[rows, None] - 1)
-            # Padding repeats the row's last node: another row's might not be finite.
-            query = np.take_along_axis(node_BT[rows], last, axis=1)
+            real = position < end_B[rows, None]
+            last = np.minimum(position, end_B[rows, None] - 1)
+            # Padding repeats a node of the row itself: another row's might not be finite.
+            query = np.take_along_axis(reading.query_BT[rows], last, axis=1)
             place_N[query[real]] = filled + np.flatnonzero(real)
             filled += query.size
+            path = reading.path_BT[rows, :n_path]
+            path = np.where(np.arange(n_path) < end_B[rows, None], path, path[:, :1])
             hidden = np.arange(n_path) > last[:, :, None]
-            arrays = (query, node_BT[rows, :n_path], hidden)
-            self._parts.append(_Part(*(torch.from_numpy(array).to(device) for array in arrays)))
+            self._parts.append(_Part(*(torch.from_numpy(array).to(device) for array in (query, path, hidden))))
         self._place_N = torch.from_numpy(place_N).to(device)
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:

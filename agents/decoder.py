@@ -19,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from agents.attention import TreeAttention
+from agents.attention import Reading, TreeAttention
 from agents.tree import grow
 
 ATTENTION = "onelayer"
@@ -96,7 +96,7 @@ class Decoder:
         hidden_NH = self.embedding(torch.from_numpy(tree.ids_N).to(device))
         try:
             for block in self.blocks:
-                hidden_NH = self.run(block, hidden_NH, rotation, TreeAttention([tree], device))
+                hidden_NH = self.run(block, hidden_NH, rotation, TreeAttention(Reading.of([tree]), device))
         except (TypeError, RuntimeError, AttributeError, IndexError) as error:  # a block that wants other inputs
             raise NotPackableError(f"the blocks of {type(model).__name__} want more than positions: {error}") from error
         ours = torch.nn.functional.linear(self.norm(hidden_NH), self.head.weight).float()

@@ -1,7 +1,7 @@
 """Keys and values of a batch that is being decoded, and attention of one new token per node to them.
 
-Prompts are kept as they lie, once per prompt and lane, and are never moved; tokens that were drawn go to a pool, in
-which each node knows the places of its past.
+Prompts are laid out once per prompt and lane and never moved; tokens that were drawn go to a pool, in which each node
+knows the places of its past.
 
 Shapes: _n nodes, _E prompts, _P prompt tokens, _T tokens drawn so far, d head size; heads = kv_heads x group.
 """
@@ -15,17 +15,21 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from agents.attention import stacked
 from agents.decoder import Attend
-from agents.tree import Ints, Tree
+from agents.tree import Ints
+from algorithms.bank.past import Past
+from algorithms.bank.unread import Unread
 
 Lanes = tuple[int, ...]
 
 
 class Nodes(Protocol):
-    """What is asked of a lane: each node's prompt and the places of its tokens, the newest last."""
+    """What is asked of a lane: each node's prompt, the places of its tokens, the newest last, and that in the past."""
 
     prompt_n: Ints
     path_nT: Ints
+    past_n: Ints
 
 
 @dataclass
@@ -52,27 +56,58 @@ class _Step:
     """Node i is the only one of prompt i."""
     path_nT: torch.Tensor
     new_n: torch.Tensor
+    past_n: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the prompts of some lanes are in the past; the same at every block."""
+
+    place_n: torch.Tensor
+    """Of what is read now."""
+    place_EP: torch.Tensor
+    padding_EP: torch.Tensor
+    first: dict[int, int]
+
+    @classmethod
+    def of(cls, lanes: Lanes, unread: Sequence[Unread], device: torch.device) -> _Layout:
+        place_EP = stacked([one.place_N[one.tree.node_BT] for one in unread])
+        length_E = np.concatenate([one.tree.length_B for one in unread])
+        padding_EP = np.arange(place_EP.shape[1]) >= length_E[:, None]
+        # Padding repeats a place of the prompt itself: another one might not be finite, or not be there.
+        place_EP = np.where(padding_EP, place_EP[:, :1], place_EP)
+        place_n = np.concatenate([one.place_n for one in unread])
+        starts = np.cumsum([0, *(len(one.tree.length_B) for one in unread)])
+        first = {lane: int(start) for lane, start in zip(lanes, starts, strict=False)}
+        place, prompts, padding = (torch.from_numpy(x).to(device) for x in (place_n, place_EP, padding_EP))
+        return cls(place, prompts, padding, first)
 
 
 class Cache:
     """Keys and values by block and lanes."""
 
-    def __init__(self, n_blocks: int) -> None:
+    def __init__(self, n_blocks: int, past: Past) -> None:
+        """``past``: where what is read is kept, and what is drawn if it keeps keys."""
+        self._past = past
         self._prompts: dict[tuple[int, Lanes], _Prompts] = {}
         self._pools = [_Pool() for _ in range(n_blocks)]
         self._steps: dict[Lanes, _Step] = {}
-        self._layouts: dict[Lanes, tuple[torch.Tensor, torch.Tensor, dict[int, int]]] = {}
+        self._layouts: dict[Lanes, _Layout] = {}
 
-    def reader(self, block: int, lanes: Lanes, trees: Sequence[Tree], attend: Attend) -> Attend:
-        """``attend``, and what it reads is kept as the prompts of these lanes at this block."""
+    def reader(self, block: int, lanes: Lanes, unread: Sequence[Unread], attend: Attend) -> Attend:
+        """``attend`` to what is read now and to the past; all of it becomes the prompts of these lanes."""
+        past = self._past
 
         def reading(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
             if lanes not in self._layouts:
-                self._layouts[lanes] = _layout(lanes, trees, k.device)
-            node_EP, padding_EP, first = self._layouts[lanes]
-            keys, values = (part[node_EP].transpose(1, 2).contiguous() for part in (k, v))
-            self._prompts[block, lanes] = _Prompts(keys, values, padding_EP, first)
-            return attend(q, k, v, scale)
+                self._layouts[lanes] = _Layout.of(lanes, unread, k.device)
+            layout = self._layouts[lanes]
+            kept = past.keys[block], past.values[block]
+            for store, part in zip(kept, (k, v), strict=True):
+                store.write(layout.place_n, part)
+            keys, values = (store.values[layout.place_EP].transpose(1, 2).contiguous() for store in kept)
+            self._prompts[block, lanes] = _Prompts(keys, values, layout.padding_EP, layout.first)
+            return attend(q, kept[0].values, kept[1].values, scale)
 
         return reading
 
@@ -89,6 +124,9 @@ class Cache:
 
         def attending(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
             pool.write(step.new_n, k, v)
+            if self._past.keeps_keys:
+                self._past.keys[block].write(step.past_n, k)
+                self._past.values[block].write(step.past_n, v)
             return _attend(q * scale, prompts, pool, step)
 
         return attending
@@ -133,21 +171,6 @@ class _Pool:
         self._size = size
 
 
-def _layout(
-    lanes: Lanes, trees: Sequence[Tree], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, dict[int, int]]:
-    width = max(tree.node_BT.shape[1] for tree in trees)
-    sizes, prompts = [len(tree) for tree in trees], [len(tree.length_B) for tree in trees]
-    nodes = [
-        np.pad(tree.node_BT, ((0, 0), (0, width - tree.node_BT.shape[1]))) + offset
-        for tree, offset in zip(trees, np.cumsum([0, *sizes]), strict=False)
-    ]
-    length_E = np.concatenate([tree.length_B for tree in trees])
-    first = {lane: int(start) for lane, start in zip(lanes, np.cumsum([0, *prompts]), strict=False)}
-    padding_EP = np.arange(width) >= length_E[:, None]
-    return torch.from_numpy(np.concatenate(nodes)).to(device), torch.from_numpy(padding_EP).to(device), first
-
-
 def _step(
     lanes: Lanes, nodes: Mapping[int, Nodes], first: Mapping[int, int], n_prompts: int, device: torch.device
 ) -> _Step:
@@ -157,8 +180,9 @@ def _step(
     starts = np.flatnonzero(np.diff(prompt_n, prepend=-1))
     slot_n = np.arange(len(prompt_n)) - np.repeat(starts, np.diff(np.append(starts, len(prompt_n))))
     in_order = len(prompt_n) == n_prompts == len(starts)
-    tensors = [torch.from_numpy(x).to(device) for x in (prompt_n, slot_n, path_nT)]
-    return _Step(tensors[0], tensors[1], int(slot_n.max()) + 1, in_order, tensors[2], tensors[2][:, -1])
+    past_n = np.concatenate([nodes[lane].past_n for lane in lanes])
+    prompt, slot, path, past = (torch.from_numpy(x).to(device) for x in (prompt_n, slot_n, path_nT, past_n))
+    return _Step(prompt, slot, int(slot_n.max()) + 1, in_order, path, path[:, -1], past)
 
 
 def _attend(q: torch.Tensor, prompts: _Prompts, pool: _Pool, step: _Step) -> torch.Tensor:

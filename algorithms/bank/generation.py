@@ -1,8 +1,9 @@
 """Answers drawn from the policies of a bank, all in one batch.
 
-What is read once: a prompt that several rows share; below a policy's first own block, whatever any policy reads there.
-What is decoded once: rows of one policy with equal prompts and equal tokens so far; they part when they draw different
-tokens. Finished rows leave. None of it changes what a row draws, which depends on its prompt, its seed and its policy.
+What is read once: what prompts share at their beginnings, with those of earlier batches, too, where a past is given;
+below a policy's first own block, whatever any policy reads there. What is decoded once: rows of one policy with equal
+prompts and equal tokens so far; they part when they draw different tokens. Finished rows leave. None of it changes what
+a row draws, which depends on its prompt, its seed and its policy.
 
 Shapes: _r rows, _n nodes of a lane at one token, _E prompts of a lane, _T tokens so far, _V vocabulary, _H hidden size.
 """
@@ -15,16 +16,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from agents.attention import TreeAttention
+from agents.attention import Reading, TreeAttention
 from agents.decoder import Attend
 from agents.drawing import draw
 from agents.sampler import Generation, Request, Sampling
 from agents.tree import Ints, Tree, grow
 from algorithms.bank.decoding import Cache
-from algorithms.bank.memory import PrefixMemory
+from algorithms.bank.past import Past
 from algorithms.bank.policies import BASE, Hidden, PolicyBank
-from algorithms.bank.rows import Row
 from algorithms.bank.scoring import HEAD_ROWS, aligned
+from algorithms.bank.unread import find_unread
 
 
 @dataclass
@@ -41,14 +42,18 @@ class _Lane:
     path_nT: Ints = field(init=False)
     """Places of each node's tokens so far in the cache."""
     token_n: Ints = field(init=False)
+    past_n: Ints = field(init=False)
+    """Each node's place in the past."""
 
     def __post_init__(self) -> None:
         self.tree = grow(self.prompts)
         self.prompt_n, self.base_n = np.arange(len(self.prompts)), self.base_E
         self.path_nT = np.empty((len(self.prompts), 0), dtype=np.int64)
 
-    def go_on(self, parent_n: Ints, token_n: Ints, base_n: Ints, place: int) -> int:
+    def go_on(self, parent_n: Ints, token_n: Ints, base_n: Ints, place: int, past: Past) -> int:
         """Move to the next token; ``place`` is where the new nodes' keys go. Returns the place after them."""
+        pairs = zip(self.past_n[parent_n].tolist(), token_n.tolist(), strict=True)
+        self.past_n = np.array([past.place_after(parent, token) for parent, token in pairs], dtype=np.int64)
         new = place + np.arange(len(parent_n))
         self.path_nT = np.concatenate([self.path_nT[parent_n], new[:, None]], axis=1)
         self.prompt_n, self.token_n, self.base_n = self.prompt_n[parent_n], token_n, base_n
@@ -57,30 +62,30 @@ class _Lane:
 
 @torch.no_grad()
 def generate(
-    bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, memory: PrefixMemory | None = None
+    bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, past: Past | None = None
 ) -> list[Generation]:
     """Draw one response per request; ``request.variant`` is the policy that answers.
 
-    What enters the policies' first own blocks goes into ``memory``, for an update on the answers.
+    What ``past`` holds is not read again, and what is read and written goes into it; the weights must be those it was
+    filled with.
 
     Raises:
         ValueError: No requests, or an empty prompt.
     """
     if not requests or not all(request.prompt_ids for request in requests):
         raise ValueError(f"generate needs requests, none with an empty prompt; got {len(requests)}")
-    rollout = _Rollout(bank, requests, sampling, memory)
-    results = rollout.run()
-    rollout.remember()
+    past = past or Past(bank.n_blocks)
+    past.begin_batch()
+    results = _Rollout(bank, requests, sampling, past).run()
+    past.end_batch()
     return results
 
 
 class _Rollout:
     """One batch on its way."""
 
-    def __init__(
-        self, bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, memory: PrefixMemory | None
-    ) -> None:
-        self._memory = memory
+    def __init__(self, bank: PolicyBank, requests: Sequence[Request], sampling: Sampling, past: Past) -> None:
+        self._past = past
         self._bank, self._sampling, self._device = bank, sampling, bank.device
         seeds = [request.seed for request in requests]
         uniform = np.stack([np.random.default_rng(seed).random(sampling.max_new_tokens) for seed in seeds])
@@ -92,14 +97,8 @@ class _Rollout:
         self._lanes = self._lay_out(prompts)
         places = {lane: {tuple(p): i for i, p in enumerate(mine.prompts)} for lane, mine in self._lanes.items()}
         self._node_r = np.array([places[lane][prompt] for lane, prompt in zip(self._lane_r, prompts, strict=True)])
-        self._prompt_r = self._node_r.copy()
-        self._cache = Cache(bank.n_blocks)
+        self._cache = Cache(bank.n_blocks, past)
         self._results = [Generation() for _ in requests]
-        self._requests = requests
-        self._entered: dict[int, list[torch.Tensor]] = {}
-        if memory is not None and memory.room > 0:
-            self._entered = {lane: [] for lane in self._sampled if lane != BASE and bank.fork(lane)}
-        self._nodes_r: list[Ints] = []
 
     def _lay_out(self, prompts: Sequence[tuple[int, ...]]) -> dict[int, _Lane]:
         """The lanes' prompts; the base lane reads those of every policy that begins as the base does."""
@@ -132,7 +131,6 @@ class _Rollout:
             if last or not len(alive):
                 break
             cache_place = self._branch(alive, token_r, cache_place)
-            self._nodes_r.append(self._node_r.copy())
             hidden = self._decode()
         return self._results
 
@@ -176,7 +174,7 @@ class _Rollout:
             parent_n, token_n, of_r = _distinct(np.array(parents, dtype=np.int64), token_r[inner])
             base_of_r[inner] = of_r
             base = self._lanes[BASE]
-            place = base.go_on(parent_n, token_n, np.arange(len(parent_n)), place)
+            place = base.go_on(parent_n, token_n, np.arange(len(parent_n)), place, self._past)
             self._node_r[alive[lane_r == BASE]] = base_of_r[lane_r == BASE]
         for lane, mine in self._lanes.items():
             if lane == BASE:
@@ -185,30 +183,37 @@ class _Rollout:
             parent_n, token_n, of_r = _distinct(self._node_r[alive[here]], token_r[here])
             base_n = np.empty(len(parent_n), dtype=np.int64)
             base_n[of_r] = base_of_r[here]
-            place = mine.go_on(parent_n, token_n, base_n, place)
+            place = mine.go_on(parent_n, token_n, base_n, place, self._past)
             self._node_r[alive[here]] = of_r
         return place
 
     def _read(self) -> Hidden:
-        """Read the prompts, keep their keys and values; hidden states at the end of each."""
+        """Read what the past does not hold of the prompts; hidden states at the end of each."""
         trees = {lane: mine.tree for lane, mine in self._lanes.items()}
-        rotations = {lane: self._bank.decoder.rotation(self._tensor(tree.position_N)) for lane, tree in trees.items()}
+        enters = [lane for lane in trees if lane != BASE and not self._bank.owns_embedding(lane)]
+        base_of = {lane: aligned(trees[lane], trees[BASE].node_BT[self._lanes[lane].base_E]) for lane in enters}
+        unread = find_unread(self._past, trees, base_of)
+        for lane, mine in self._lanes.items():
+            mine.past_n = unread[lane].place_N[unread[lane].node_n][unread[lane].last_B]
+        positions = {lane: one.tree.position_N[one.node_n] for lane, one in unread.items()}
+        rotations = {lane: self._bank.decoder.rotation(self._tensor(found)) for lane, found in positions.items()}
         planned: dict[tuple[int, ...], TreeAttention] = {}
 
         def enter(lane: int, hidden: Hidden) -> torch.Tensor:
-            tree, mine = trees[lane], self._lanes[lane]
-            if lane == BASE or self._bank.owns_embedding(lane):
-                return self._bank.embed(lane, self._tensor(tree.ids_N))
-            return self._note(lane, hidden[BASE][self._tensor(aligned(tree, trees[BASE].node_BT[mine.base_E]))])
+            one = unread[lane]
+            if lane not in base_of:
+                return self._bank.embed(lane, self._tensor(one.tree.ids_N[one.node_n]))
+            number = unread[BASE].number(base_of[lane][one.node_n])
+            return self._note(lane, one.place_n, hidden[BASE][self._tensor(number)])
 
         def attend(block: int, lanes: tuple[int, ...]) -> Attend:
+            theirs = [unread[lane] for lane in lanes]
             if lanes not in planned:
-                planned[lanes] = TreeAttention([trees[lane] for lane in lanes], self._device)
-            return self._cache.reader(block, lanes, [trees[lane] for lane in lanes], planned[lanes])
+                planned[lanes] = TreeAttention(Reading.beside([one.reading for one in theirs]), self._device)
+            return self._cache.reader(block, lanes, theirs, planned[lanes])
 
         hidden = self._bank.run(list(rotations), rotations, enter, attend, base_is_wanted=BASE in self._sampled)
-        last = {lane: tree.node_BT[np.arange(len(tree.length_B)), tree.length_B - 1] for lane, tree in trees.items()}
-        return {lane: states[self._tensor(last[lane])] for lane, states in hidden.items()}
+        return {lane: states[self._tensor(unread[lane].last_B)] for lane, states in hidden.items()}
 
     def _decode(self) -> Hidden:
         """Send one token per node through the blocks."""
@@ -223,7 +228,7 @@ class _Rollout:
         def enter(lane: int, hidden: Hidden) -> torch.Tensor:
             if lane == BASE or self._bank.owns_embedding(lane):
                 return self._bank.embed(lane, self._tensor(lanes[lane].token_n))
-            return self._note(lane, hidden[BASE][self._tensor(lanes[lane].base_n)])
+            return self._note(lane, lanes[lane].past_n, hidden[BASE][self._tensor(lanes[lane].base_n)])
 
         def attend(block: int, members: tuple[int, ...]) -> Attend:
             return self._cache.step(block, members, {lane: lanes[lane] for lane in members}, self._device)
@@ -231,26 +236,11 @@ class _Rollout:
         self._cache.next_token()
         return self._bank.run(list(rotations), rotations, enter, attend, base_is_wanted=BASE in self._sampled)
 
-    def _note(self, lane: int, states: torch.Tensor) -> torch.Tensor:
-        if lane in self._entered:
-            self._entered[lane].append(states)
-            if self._memory and sum(x.nbytes for noted in self._entered.values() for x in noted) > self._memory.room:
-                self._entered.clear()
-        return states
-
-    def remember(self) -> None:
-        """Tell the memory what entered the policies' first own blocks, row by row."""
-        for row, (request, result) in enumerate(zip(self._requests, self._results, strict=True)):
-            lane = int(self._lane_r[row])
-            if self._memory is None or lane not in self._entered:
-                continue
-            read, *written = self._entered[lane]
-            prompt = self._prompt_r[row]
-            tree = self._lanes[lane].tree
-            path = self._tensor(tree.node_BT[prompt, : tree.length_B[prompt]])
-            nodes = [nodes_r[row] for nodes_r in self._nodes_r[: len(result.response_ids) - 1]]
-            answer = [states[node] for states, node in zip(written, nodes, strict=False)]
-            self._memory.keep(Row(request.prompt_ids, result.response_ids, request.variant), read[path], answer)
+    def _note(self, lane: int, place_n: Ints, states_nH: torch.Tensor) -> torch.Tensor:
+        """What enters a policy's first own block; one that begins with it is not worth keeping."""
+        if self._bank.fork(lane):
+            self._past.keep_states(self._tensor(place_n), states_nH)
+        return states_nH
 
     def _tensor(self, array: Ints) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.attention import TreeAttention
+from agents.attention import Reading, TreeAttention
 from agents.tree import Tree, grow
-from algorithms.bank.memory import PrefixMemory
+from algorithms.bank.past import Past
 from algorithms.bank.policies import BASE, Hidden, PolicyBank
 from algorithms.bank.rows import Row
 
@@ -28,15 +28,15 @@ HEAD_ROWS = 128
 class Prefix:
     """What enters each policy's first own block, at every place of some rows; it never changes while they train."""
 
-    def __init__(self, bank: PolicyBank, rows: Sequence[Row], memory: PrefixMemory | None = None) -> None:
-        """Recall it where ``memory`` has all of it, else one pass of the base model, as far up as it is needed."""
+    def __init__(self, bank: PolicyBank, rows: Sequence[Row], past: Past | None = None) -> None:
+        """Recall it where ``past`` has all of it, else one pass of the base model, as far up as it is needed."""
         self._bank = bank
         lanes = {bank.lane(row.policy) for row in rows} - {BASE}
         self._forks = {lane: bank.fork(lane) for lane in lanes if bank.fork(lane)}
         inner = [index for index, row in enumerate(rows) if row.policy in self._forks]
         self._place = {index: place for place, index in enumerate(inner)}
         self._hidden: dict[int, torch.Tensor] = {}
-        recalled = [memory.recall(rows[index]) if memory else None for index in inner]
+        recalled = [past.recall(rows[index]) if past else None for index in inner]
         self._recalled = [states for states in recalled if states is not None]
         if len(self._recalled) == len(inner):
             return
@@ -45,7 +45,7 @@ class Prefix:
         ids_N, position_N = (torch.from_numpy(x).to(device) for x in (self._tree.ids_N, self._tree.position_N))
         with torch.no_grad():
             rotation = bank.decoder.rotation(position_N)
-            states = bank.base_states(ids_N, rotation, TreeAttention([self._tree], device))
+            states = bank.base_states(ids_N, rotation, TreeAttention(Reading.of([self._tree]), device))
             for block, hidden_NH in zip(range(max(self._forks.values()) + 1), states, strict=False):
                 if block in self._forks.values():
                     self._hidden[block] = hidden_NH
@@ -138,7 +138,7 @@ def _hidden(bank: PolicyBank, by_lane: dict[int, list[int]], trees: dict[int, Tr
 
     def attend(_: int, lanes: tuple[int, ...]) -> TreeAttention:
         if lanes not in planned:
-            planned[lanes] = TreeAttention([trees[lane] for lane in lanes], device)
+            planned[lanes] = TreeAttention(Reading.of([trees[lane] for lane in lanes]), device)
         return planned[lanes]
 
     return bank.run(list(by_lane), rotations, enter, attend)

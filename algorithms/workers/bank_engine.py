@@ -21,8 +21,8 @@ from verl.workers.engine import EngineRegistry
 from verl.workers.engine.utils import detach_tree
 
 from algorithms.bank import PolicyBank
-from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.packing import Passes
+from algorithms.bank.past import Past
 from algorithms.bank.rows import Row
 from algorithms.bank.scoring import Prefix, log_probs
 from algorithms.layers import LayerSelection, block_of_parameters
@@ -45,8 +45,8 @@ class BankEngine(LayerMaskEngine):
     """Trains all policies of a ``PolicyBank`` at once, each exactly as if it were alone."""
 
     bank: PolicyBank | None = None
-    memory: PrefixMemory | None = None
-    """What the rollout has taken down of the rows to come."""
+    past: Past | None = None
+    """What the rollout has read and written, the rows to come among it."""
     grad_norms: dict[int, float]
     """Of the last update, before clipping, by policy."""
 
@@ -104,7 +104,7 @@ class BankEngine(LayerMaskEngine):
         if self._prefix is None or self._prefix[0] != section:
             assert self.bank is not None
             self._prefix = None  # two sections' hidden states at once would be twice the memory
-            self._prefix = section, Prefix(self.bank, [self._rows[row] for row in members], self.memory)
+            self._prefix = section, Prefix(self.bank, [self._rows[row] for row in members], self.past)
         return self._prefix[1], {row: place for place, row in enumerate(members)}
 
     def forward_step(

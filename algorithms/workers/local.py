@@ -20,8 +20,8 @@ from verl.workers.utils.padding import response_from_nested
 from agents.models import ModelFiles
 from agents.sampler import Generation, Request, Sampling
 from algorithms.bank import BASE, PolicyBank
-from algorithms.bank.memory import PrefixMemory
 from algorithms.bank.packing import Passes, pack, together
+from algorithms.bank.past import Past
 from algorithms.bank.rows import Row
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
@@ -32,8 +32,9 @@ from conf.schema import Config
 
 Work = Mapping[int, tuple[Batch, NDArray[np.float64]]]
 
-PASS_TOKENS = 1024
-"""Distinct tokens in a pass on a CPU: matrix products are at full speed from half of it, more only costs memory."""
+PASS_TOKENS, PASS_NUMBERS = 1024, 2**18
+"""Distinct tokens in a pass on a CPU: matrix products are at full speed from half of it, more only costs memory. Of a
+narrow model it takes more, so many hidden numbers, to be worth the calls."""
 SECTION_TOKENS, SECTION_BYTES = 8192, 2**28
 CACHE_BYTES = 2**28
 """Keys and values of the prompts that generate together."""
@@ -84,10 +85,14 @@ class LocalWorker:
         rollout = self._worker.rollout
         if self._shares:
             rollout.share_bank(self._engine.bank)
-            rollout.memory = self._engine.memory = PrefixMemory()
         else:
             rollout.load(machine.dtype)
             rollout.share_bank(PolicyBank(rollout.model, selections, keep_base=keep_base))
+        several_turns = config.task.max_turns > 1
+        self._past = Past(self._bank.n_blocks, keeps_keys=several_turns, keeps_states=self._shares)
+        rollout.past = self._past
+        if self._shares:
+            self._engine.past = self._past
         self.block_of: dict[str, int | None] = block_of_parameters(self._bank.model)
         """The decoder block of each parameter; None for embeddings, final norm and head."""
 
@@ -103,8 +108,7 @@ class LocalWorker:
 
     def begin_step(self) -> None:
         """What is generated from here on is what the next update is about."""
-        if self._shares:
-            self._engine.memory.clear()
+        self._past.clear()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """Draw one response per request from the current policy of its variant (``agents.sampler.Policy``)."""
@@ -139,12 +143,13 @@ class LocalWorker:
 
     def _pack(self, rows: Sequence[Row]) -> Passes:
         forks = {self._bank.fork(row.policy) for row in rows}
-        state_bytes = 4 * len(forks) * self._bank.decoder.norm.weight.shape[0]
+        hidden_size = self._bank.decoder.norm.weight.shape[0]
+        state_bytes = 4 * len(forks) * hidden_size
         limit = self._config.runner.max_tokens_per_pass
         return pack(
             rows,
             section_tokens=min(SECTION_TOKENS, SECTION_BYTES // state_bytes),
-            pass_tokens=min(limit, PASS_TOKENS) if self.device == "cpu" else limit,
+            pass_tokens=min(limit, max(PASS_TOKENS, PASS_NUMBERS // hidden_size)) if self.device == "cpu" else limit,
         )
 
     def update(self, work: Work) -> dict[int, dict[str, float]]:
@@ -169,8 +174,6 @@ class LocalWorker:
                     parts[variant] = [tasks[index] for index in cuts[number]]
             for variant, metrics in self._update(parts).items():
                 found[variant].append(metrics)
-        if self._shares:
-            self._engine.memory.clear()
         self.sync()
         return {variant: _means(metrics) for variant, metrics in found.items()}
 
@@ -222,7 +225,8 @@ class LocalWorker:
         return {variant: _of(variant, metrics) | {"grad_norm": norms.get(variant, 0.0)} for variant in parts}
 
     def sync(self) -> None:
-        """Bring the sampling copy up to date; nothing to do where the module itself samples."""
+        """Bring what samples up to date with the weights that train."""
+        self._past.clear()
         if self._trains and not self._shares:
             asyncio.run(self._worker.update_weights(mode="naive"))
 

@@ -14,7 +14,7 @@ import agents.sampler
 import algorithms.bank.generation
 from agents.sampler import Generation, Request, Sampling
 from algorithms.bank import PolicyBank
-from algorithms.bank.memory import PrefixMemory
+from algorithms.bank.past import Past
 
 NAME = "hf_local"
 
@@ -29,8 +29,8 @@ class HFLocalRollout(BaseRollout):
     model: PreTrainedModel
     bank: PolicyBank | None = None
     share_prompts: bool = True
-    memory: PrefixMemory | None = None
-    """Takes down what the next update can use, where the policies that sample are those that train."""
+    past: Past | None = None
+    """What a bank has read; whoever changes its weights clears it."""
     bytes_received: int = 0
     """By ``update_weights``, as they were sent."""
 
@@ -56,16 +56,7 @@ class HFLocalRollout(BaseRollout):
         self.model.eval()
         if self.bank is None:
             return agents.sampler.generate(self.model, requests, sampling, share_prompts=self.share_prompts)
-        if all(request.kept is None for request in requests):
-            return algorithms.bank.generation.generate(self.bank, requests, sampling, self.memory)
-        # Kept conversations have keys of one policy, so these take turns.
-        results: dict[int, Generation] = {}
-        for policy in sorted({request.variant for request in requests}):
-            places = [place for place, request in enumerate(requests) if request.variant == policy]
-            with self.bank.assembled(policy) as model:
-                answers = agents.sampler.generate(model, [requests[place] for place in places], sampling)
-            results |= zip(places, answers, strict=True)
-        return [results[place] for place in range(len(requests))]
+        return algorithms.bank.generation.generate(self.bank, requests, sampling, self.past)
 
     async def update_weights(
         self, weights: Iterable[tuple[str, torch.Tensor]], wire_format: str = "named_tensors", **_: Any

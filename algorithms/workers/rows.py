@@ -6,6 +6,7 @@ Shapes: _B rows, each ragged in its tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
@@ -37,7 +38,12 @@ def to_tensordict(batch: Batch, rows: Sequence[int], **settings: Any) -> TensorD
 
 def nested(rows: Sequence[Sequence[float]], dtype: torch.dtype = torch.int64) -> torch.Tensor:
     """A jagged tensor [B, ragged] from lists."""
-    return torch.nested.as_nested_tensor([torch.tensor(row, dtype=dtype) for row in rows], layout=torch.jagged)
+    lengths = [len(row) for row in rows]
+    values = torch.tensor(list(chain.from_iterable(rows)), dtype=dtype)
+    offsets = torch.tensor([0, *accumulate(lengths)])
+    # Without the lengths torch pads such a tensor to the sum of them.
+    limits: Any = {"min_seqlen": min(lengths), "max_seqlen": max(lengths)}
+    return torch.nested.nested_tensor_from_jagged(values, offsets, **limits)
 
 
 def answers_to_tensordict(rows: Sequence[Row], **settings: Any) -> TensorDict:
@@ -81,6 +87,5 @@ def take_ragged(nested_BT: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
     shift_B = jagged.offsets()[row] - (ends - length_B)
     place_N = torch.arange(int(ends[-1]), device=row.device) + shift_B.repeat_interleave(length_B)
     ends = torch.cat([ends.new_zeros(1), ends])
-    # Without the lengths torch pads such a tensor to the sum of them.
     limits: Any = {"min_seqlen": int(length_B.min()), "max_seqlen": int(length_B.max())}
     return torch.nested.nested_tensor_from_jagged(jagged.values()[place_N], ends, **limits)

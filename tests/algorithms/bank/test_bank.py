@@ -13,7 +13,7 @@ from agents.sampler import Request, Sampling
 from agents.sampler import generate as generate_plainly
 from algorithms.bank import BASE, PolicyBank
 from algorithms.bank.generation import generate
-from algorithms.bank.memory import PrefixMemory
+from algorithms.bank.past import Past
 from algorithms.bank.rows import Row
 from algorithms.bank.scoring import Prefix, log_probs
 from algorithms.layers import parse_layer
@@ -202,18 +202,73 @@ def test_rows_that_are_scored_share_their_beginnings_and_the_prefix(monkeypatch)
 
 
 def test_what_entered_while_answering_need_not_be_computed_again(monkeypatch):
-    bank, memory, drawn = disturbed_bank(build(PACKABLE["qwen3"])), PrefixMemory(), []
+    bank, past, drawn = disturbed_bank(build(PACKABLE["qwen3"])), Past(4, keeps_states=True), []
     requests = [Request(p, 7 * n, policy) for policy in (1, 2, 3, 5, 6) for n, p in enumerate(PROMPTS * 3)]
     sampling = Sampling(1.0, 8, frozenset({2, 3, 4}))
-    tokens_through_blocks(bank, monkeypatch, lambda: drawn.extend(generate(bank, requests, sampling, memory)))
+    tokens_through_blocks(bank, monkeypatch, lambda: drawn.extend(generate(bank, requests, sampling, past)))
     rows = [Row(r.prompt_ids, d.response_ids, r.variant) for r, d in zip(requests, drawn, strict=True)]
     recalled = []
-    assert tokens_through_blocks(bank, monkeypatch, lambda: recalled.append(Prefix(bank, rows, memory))) == 0
+    assert tokens_through_blocks(bank, monkeypatch, lambda: recalled.append(Prefix(bank, rows, past))) == 0
     ours, _ = log_probs(bank, rows, range(len(rows)), recalled[0], 1.0)
     theirs, _ = log_probs(bank, rows, range(len(rows)), Prefix(bank, rows), 1.0)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
-    memory.clear()
-    assert memory.recall(rows[12]) is None
+    past.clear()
+    assert past.recall(rows[12]) is None
+
+
+def later_turns(requests, drawn):
+    """As a rollout would go on: conversations that grow, and prompts that begin as those before them."""
+    for request, answer in zip(requests, drawn, strict=True):
+        grown = [*request.prompt_ids, *answer.response_ids, 7 + request.seed % 3, 9]
+        yield Request(grown if request.seed % 2 else [*request.prompt_ids[:3], 8, 6], request.seed + 1, request.variant)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_earlier_turns_have_read_changes_nothing(bank, temperature):
+    past, sampling = Past(4, keeps_keys=True, keeps_states=True), Sampling(temperature, 8, frozenset({2, 3, 4}))
+    requests, _ = answers(bank, temperature)
+    for _ in range(3):
+        drawn, alone = generate(bank, requests, sampling, past), generate(bank, requests, sampling)
+        for ours, theirs in zip(drawn, alone, strict=True):
+            assert ours.response_ids == theirs.response_ids
+            torch.testing.assert_close(ours.logprobs, theirs.logprobs, atol=1e-4, rtol=0)
+        rows = [Row(r.prompt_ids, d.response_ids, r.variant) for r, d in zip(requests, drawn, strict=True)]
+        for ours, theirs in zip(
+            log_probs(bank, rows, range(len(rows)), Prefix(bank, rows, past), 1.0)[0].split(4),
+            log_probs(bank, rows, range(len(rows)), Prefix(bank, rows), 1.0)[0].split(4),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+        requests = list(later_turns(requests, drawn))
+
+
+def test_a_later_turn_reads_only_what_is_new(monkeypatch):
+    bank, past = PolicyBank(build(PACKABLE["llama"]), [parse_layer(2, 4)]), Past(4, keeps_keys=True)
+    greedy, drawn = Sampling(0.0, 3, frozenset()), []
+
+    def cost(prompt):
+        requests = [Request(prompt, 0, 0)]
+        return tokens_through_blocks(bank, monkeypatch, lambda: drawn.extend(generate(bank, requests, greedy, past)))
+
+    assert cost([5, 6, 7]) == 4 * (3 + 2)  # the last token drawn is not read
+    answer = drawn[0].response_ids
+    assert cost([5, 6, 7, *answer, 8]) == 4 * (1 + 1 + 2), "the answer's last token, what is new, and two drawn"
+    assert cost([5, 6, 9]) == 4 * (1 + 2)
+    past.clear()
+    assert cost([5, 6, 9]) == 4 * (3 + 2)
+
+
+def test_a_past_that_has_grown_too_large_is_forgotten_and_nothing_is_recalled(monkeypatch):
+    monkeypatch.setattr("algorithms.bank.past.KEY_BYTES", 1)
+    bank, past = PolicyBank(build(PACKABLE["llama"]), [parse_layer(2, 4)]), Past(4, keeps_keys=True, keeps_states=True)
+    first, second = ([Request(prompt, 0, 0)] for prompt in ([5, 6, 7], [5, 6, 9]))
+    (answer,) = generate(bank, first, Sampling(0.0, 3, frozenset()), past)
+    assert past.recall(Row([5, 6, 7], answer.response_ids, 0)) is not None
+    generate(bank, second, Sampling(0.0, 3, frozenset()), past)
+    assert past.recall(Row([5, 6, 7], answer.response_ids, 0)) is None
+    past.clear()
+    generate(bank, first, Sampling(0.0, 3, frozenset()), past)
+    assert past.recall(Row([5, 6, 7], answer.response_ids, 0)) is not None
 
 
 @pytest.mark.parametrize("broken", [0, 1, 2])
