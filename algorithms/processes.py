@@ -7,6 +7,9 @@ same. Two processes of one thread each keep two cores busier than one process wi
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -38,7 +41,7 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
     threads = cells[0].runner.threads or max(1, usable_cores() // n)
     parts = [distinct[first::n] for first in range(n)]
     # A fresh interpreter: one that has used torch's threads must not be forked.
-    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
         waiting = []
         for part in parts:
             mine = [replace(cells[place], runner=replace(cells[place].runner, threads=threads)) for place in part]
@@ -59,6 +62,18 @@ def _label(cell: Config) -> str:
         return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed).label
     except LayerError:  # it fails when its turn comes, by itself
         return f"?{cell.layer}"
+
+
+def _end_with_parent() -> None:
+    """When the parent is gone, however it ended, stop as a scheduler would ask to: with a checkpoint of every arm."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _run(cells: list[Config], overrides: list[list[str]]) -> _Outcome:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from command_line import ROOT, Command
@@ -66,6 +69,32 @@ def test_the_cells_of_a_group_can_be_dealt_out_to_processes(finish, tmp_path):
     code, output = finish("layer=base,0,1,full", launcher=())
     assert code == 0, output
     assert output.count("finished before, nothing to do: ") == 4
+
+
+def is_free(cell):
+    with (cell / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_processes_stop_with_a_checkpoint_when_the_one_that_began_them_is_killed(tiny_words, tmp_path):
+    words = [word for word in tiny_words if not word.startswith(("layer=", "steps="))]
+    words += ["layer=0,1", "steps=100000", "checkpoint_every=100000", f"runs_dir={tmp_path / 'runs'}"]
+    launcher = ("hydra/launcher=fused", "hydra.launcher.processes=2")
+    command = Command(tmp_path / "output", "run.py", "-m", *words, *SMALL[1:], *launcher)
+
+    def cells():
+        return {file.parent for file in (tmp_path / "runs").rglob("metrics.jsonl") if file.read_text()}
+
+    command.signal_when(signal.SIGKILL, lambda: len(cells()) == 2)
+    deadline = time.monotonic() + 60
+    while not all(is_free(cell) for cell in cells()):
+        assert time.monotonic() < deadline, "still running without the process that began them"
+        time.sleep(0.1)
+    assert all((cell / "checkpoint").is_dir() for cell in cells())
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "many"])
