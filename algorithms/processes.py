@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 
 from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
@@ -66,14 +67,18 @@ def _label(cell: Config) -> str:
 
 def _end_with_parent() -> None:
     """When the parent is gone, however it ended, stop as a scheduler would ask to: with a checkpoint of every arm."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
     def wait() -> None:
-        parent.join()
+        _parent().join()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _parent() -> BaseProcess:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    return parent
 
 
 def _run(cells: list[Config], overrides: list[list[str]]) -> _Outcome:
@@ -85,3 +90,6 @@ def _run(cells: list[Config], overrides: list[list[str]]) -> _Outcome:
         return [], error.failures
     except FAILURES as error:  # of a single cell, or in what the cells share: as text, exceptions may not travel
         return [], dict.fromkeys(range(len(cells)), str(error))
+    finally:
+        if not _parent().is_alive():
+            os._exit(1)  # the pool would wait for work that nobody gives
