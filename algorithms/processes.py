@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 
 from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
-from algorithms.layers import LayerError, parse_layer
+from algorithms.layers import LayerError, LayerSelection, parse_layer
 from algorithms.machine import usable_cores
 from conf.schema import Config
 from evaluation.results import Result
@@ -28,7 +28,7 @@ _Outcome = tuple[list[Result], dict[int, str]]
 def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], processes: int) -> list[Result]:
     """As ``study.run_cells``, in up to ``processes`` processes that share the cores.
 
-    Arms are dealt out in turn: the lower a block, the more it costs, so every process gets blocks from all over.
+    The costliest arm goes first, each to the process that has least to do by then.
 
     Raises:
         ArmsFailedError: At the end, when some cells failed; by position among ``cells``.
@@ -40,7 +40,7 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
     distinct = list(first_of.values())
     n = min(processes, len(distinct))
     threads = cells[0].runner.threads or max(1, usable_cores() // n)
-    parts = [distinct[first::n] for first in range(n)]
+    parts = _dealt({place: _cost(cells[place]) for place in distinct}, n)
     # A fresh interpreter: one that has used torch's threads must not be forked.
     with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
         waiting = []
@@ -57,12 +57,34 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
     return [results[first] for first in same]
 
 
+def _selection(cell: Config) -> LayerSelection:
+    return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed)
+
+
 def _label(cell: Config) -> str:
     """What the cell's folder is called: ``1`` and ``-3`` are one cell of a model with four blocks."""
     try:
-        return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed).label
+        return _selection(cell).label
     except LayerError:  # it fails when its turn comes, by itself
         return f"?{cell.layer}"
+
+
+def _cost(cell: Config) -> int:
+    """What an arm costs, roughly, in runs of a block: those above its own, or everything three times."""
+    try:
+        selection, n_blocks = _selection(cell), resolve(cell.model, cell.task).n_blocks
+    except LayerError:
+        return 1
+    if selection.trains_everything:
+        return 3 * n_blocks
+    return 1 + n_blocks - min(selection.blocks, default=n_blocks)
+
+
+def _dealt(cost_of: dict[int, int], n: int) -> list[list[int]]:
+    parts: list[list[int]] = [[] for _ in range(n)]
+    for place in sorted(cost_of, key=lambda place: -cost_of[place]):
+        min(parts, key=lambda part: sum(cost_of[other] for other in part)).append(place)
+    return [sorted(part) for part in parts]
 
 
 def _end_with_parent() -> None:
