@@ -88,6 +88,7 @@ class _Group:
             arm.cell.write_json("audit.json", audit.to_dict())
             result = result_of(arm, self._setting, audit, self._worker.learning_rate(arm.variant))
             write_result(arm.cell.folder, result)
+            arm.cell.finished()
             arm.trackers.finished(result)
             if arm in self._learners:
                 self._trainer.discard_working_files(arm)

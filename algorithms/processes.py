@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
-from algorithms.layers import LayerError, parse_layer
+from algorithms.layers import LayerError
 from algorithms.machine import usable_cores
+from algorithms.selection import label_of, n_blocks_of
 from conf.schema import Config
 from evaluation.results import Result
 
@@ -56,7 +56,7 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
 def _label(cell: Config) -> str:
     """What the cell's folder is called: ``1`` and ``-3`` are one cell of a model with four blocks."""
     try:
-        return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed).label
+        return label_of(cell, n_blocks_of(cell))
     except LayerError:  # it fails when its turn comes, by itself
         return f"?{cell.layer}"
 
