@@ -121,7 +121,21 @@ class Cell:
         Raises:
             CellError, ResultError: Rows are missing or bad: somebody edited the file.
         """
-        path = self.folder / EPISODES_FILE
+        return self._rows_in(self.folder / EPISODES_FILE, phase)
+
+    def rows_of_another(self, phase: str, n_items: int) -> list[PanelRow]:
+        """All rows of a phase in any cell with these settings, whatever its layer and seed; empty where none has them.
+
+        Of a phase before training they are this cell's too.
+        """
+        for path in sorted(self.arms.glob(f"layer=*/seed=*/{EPISODES_FILE}")):
+            with suppress(UserError, OSError):  # somebody edited it, which is for its own run to tell
+                rows = self._rows_in(path, phase)
+                if len({row.item for row in rows}) == n_items:
+                    return rows
+        return []
+
+    def _rows_in(self, path: Path, phase: str) -> list[PanelRow]:
         samples = settings_of(phase, self._config.evaluation).samples
         rows = read_rows(path, phase) if path.exists() else []
         if len({row.item for row in rows}) * samples != len(rows):

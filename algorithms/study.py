@@ -130,12 +130,12 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
         alone = [[arm] for arm in ready if arm.selection.trains_everything]
         for group in [*alone, together]:
             if group:
-                _run_together(setting, group, [arm.cell for arm in arms])
+                _run_together(setting, group)
 
 
-def _run_together(setting: Setting, group: Sequence[Arm], cells: Sequence[Cell]) -> None:
+def _run_together(setting: Setting, group: Sequence[Arm]) -> None:
     try:
-        run_group(setting, group, cells)
+        run_group(setting, group)
     except FAILURES as error:  # in what the arms share
         if group[0].alone:
             raise
