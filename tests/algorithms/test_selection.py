@@ -12,7 +12,6 @@ from algorithms.selection import cell_of, label_of, select
 from algorithms.study import run_cell
 from algorithms.sweep import run_arms
 from evaluation.progress import read_failure
-from evaluation.results import read_result
 from evaluation.strategies import Ranking, StrategyError, write_choice
 
 
@@ -83,24 +82,16 @@ def scanned(tiny_config_in, tmp_path_factory):
     return folder
 
 
-def scores_of(folder):
-    found = {}
-    for path in folder.rglob("layer=[0-9]/seed=0/result.json"):
-        found[int(path.parts[-3].removeprefix("layer="))] = read_result(path).score
-    return found
-
-
 def test_a_cell_follows_the_finished_study_and_keeps_to_it(scanned, tiny_config, tmp_path):
-    """Untrained models tie; with the ranking edited into the scores, the best block is read, run and kept."""
+    """Where the best two tie it is refused; where one is best it is read, run and kept."""
     shutil.copytree(scanned / "runs", tmp_path / "runs")
     config = tiny_config("layer=best:1", "steps=1")
-    ties = len(set(scores_of(tmp_path).values())) < 4
-    if ties:
-        with pytest.raises(StrategyError, match="tie at"):
-            run_cell(config)
-        assert "tie at" in read_failure(cell_of(config).folder).error
-        _let_score(tmp_path, {0: 0.1, 1: 0.2, 2: 0.9, 3: 0.3})
-    best = max(scores_of(tmp_path).items(), key=lambda found: found[1])[0]
+    let_score(tmp_path, {0: 0.1, 1: 0.9, 2: 0.9, 3: 0.3})
+    with pytest.raises(StrategyError, match=r"blocks 1, 2 of .* tie at"):
+        run_cell(config)
+    assert "tie at" in read_failure(cell_of(config).folder).error
+    let_score(tmp_path, {1: 0.2})
+    best = 2
     result = run_cell(config)
     assert (result.layer, result.blocks) == ("best:1", [best])
     assert [change > 0 for change in result.audit["relative_change"]] == [block == best for block in range(4)]
@@ -111,7 +102,7 @@ def test_a_cell_follows_the_finished_study_and_keeps_to_it(scanned, tiny_config,
     assert select(tiny_config("layer=best:1", "steps=1", "seed=1"), 4).blocks == (best,)
 
 
-def _let_score(folder, share_of):
+def let_score(folder, share_of):
     """Rewrite the outcomes after training, so that blocks differ."""
     for block, share in share_of.items():
         (cell,) = folder.rglob(f"layer={block}/seed=0")

@@ -9,12 +9,11 @@ from hydra import compose, initialize_config_module
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+import envs.registry
 from conf import schema
 
 FOLDER = Path(schema.__file__).parent / "experiment"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-# What a user has to say himself.
-COMPANIONS = {"paper_deepseek_7b": ["task.kwargs.path=/somewhere"]}
 # Table 1: model, blocks, task, algorithm, and the layers of the scan.
 SOME_OF_28, SOME_OF_36 = "base,full,0,4,8,12,14,16,20,24", "base,full,0,4,8,12,16,18,20,24,28,32,35"
 TABLE_1 = {
@@ -38,9 +37,8 @@ def preset():
     schema.register()
 
     def of(name):
-        words = [f"experiment={name}", *COMPANIONS.get(name, [])]
-        with initialize_config_module("conf", version_base="1.3"):
-            composed = compose("config", words, return_hydra_config=True)
+                with initialize_config_module("conf", version_base="1.3"):
+            composed = compose("config", [f"experiment={name}"], return_hydra_config=True)
         hydra = composed.hydra
         OmegaConf.set_struct(composed, False)
         del composed["hydra"]
@@ -117,8 +115,8 @@ def test_smoke_is_small(preset):
     assert hydra.sweeper.params.seed == "0,1"
 
 
-def test_skywork_has_to_be_given():
-    schema.register()
-    with initialize_config_module("conf", version_base="1.3"):
-        composed = compose("config", ["experiment=paper_deepseek_7b"])
-    assert OmegaConf.missing_keys(composed) == {"task.kwargs.path"}
+def test_skywork_has_to_be_given(preset):
+    kwargs = preset("paper_deepseek_7b")[0].task.kwargs
+    assert kwargs == {"dataset": "deepscaler", "path": "Skywork-OR1"}
+    with pytest.raises(FileNotFoundError, match="Skywork-OR1"):
+        envs.registry.make("onelayer/math-v0", **kwargs).size("train")
