@@ -37,7 +37,7 @@ def preset():
     schema.register()
 
     def of(name):
-                with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_module("conf", version_base="1.3"):
             composed = compose("config", [f"experiment={name}"], return_hydra_config=True)
         hydra = composed.hydra
         OmegaConf.set_struct(composed, False)
