@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 failed = [_ran(at.owed) for at in found if at.owed]
                 code = int(code or any(failed))
                 found = [at_rate(comparison, options.study, blocks, rate, options.words) for rate in rates]
-            console = Console() if Console().is_terminal else Console(width=200, color_system=None)
+            console = Console() if Console().is_terminal else Console(width=2000, color_system=None)
             own = as_scanned(comparison, options.study, blocks)
             console.print(as_table(title(comparison), blocks, [own, *found], options.confidence))
     except UserError as error:

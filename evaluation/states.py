@@ -60,7 +60,10 @@ def states_of(study: Path) -> list[CellState]:
     # A typing error of long ago is nobody's concern any more.
     newest = max((line.at for line in asked), default="")
     refused = [line for line in asked if line.refused and line.at == newest]
-    return [*states, *(CellState("", "failed", cause=line.refused, command=line.command) for line in refused)]
+    return [
+        *states,
+        *(CellState("", "failed", cause=line.refused, command=line.command, sweep=line.sweep) for line in refused),
+    ]
 
 
 def _order(name: str) -> tuple:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         console = Console()
         if not console.is_terminal:  # a pipe has no width of its own: fold nothing
-            console = Console(width=240, color_system=None)
+            console = Console(width=2000, color_system=None)
         console.print(as_tables(folder, states, pace, everything=options.all))
     return int(any(state.state == "failed" for state in states))
 
@@ -72,7 +72,7 @@ def as_tables(folder: Path, states: Sequence[CellState], pace: Pace, *, everythi
         parts.append(_running(running, pace))
     for state in [state for state in states if state.state in ("failed", "cut off")]:
         cause = state.cause or f"after step {state.step} of {state.steps}; nobody is at work on it"
-        parts.append(Text(f"{state.state}: {state.name or state.command}: {cause}"))
+        parts.append(Text(f"{state.state}: {state.name or _own_words(state, states)}: {cause}"))
     quiet = [state for state in states if state.state in ("done", "owed")]
     if everything:
         parts += [Text(f"{state.state}: {state.name}") for state in quiet]
@@ -86,6 +86,12 @@ def as_tables(folder: Path, states: Sequence[CellState], pace: Pace, *, everythi
     if bad := read_plan(folder)[1]:
         parts.append(Text(f"{PLAN_FILE}: {bad} lines could not be read and are left out."))
     return Group(*parts)
+
+
+def _own_words(job: CellState, states: Sequence[CellState]) -> str:
+    """What tells a job from the others of its command."""
+    others = [set(state.command.split()) for state in states if state.sweep == job.sweep]
+    return " ".join(word for word in job.command.split() if word not in set.intersection(*others)) or job.command
 
 
 def _counts(states: Sequence[CellState]) -> Table:

@@ -24,7 +24,8 @@ def finish(tiny_words, tmp_path):
 
     def run(launcher, *words):
         if importlib.util.find_spec(PLUGINS[launcher]) is None:
-            pytest.skip(f"{launcher} is not installed: pip install 'onelayer[launchers]'")
+            extra = "ray" if launcher == "ray" else "launchers"
+            pytest.skip(f"{launcher} is not installed: pip install 'onelayer[{extra}]'")
         chosen = [f"hydra/launcher={launcher}", *(word.format(folder=tmp_path) for word in LAUNCHERS[launcher])]
         usual = [word for word in tiny_words if not word.startswith("layer=")]
         words = [*usual, *SMALL, f"runs_dir={tmp_path / 'runs'}", "runner.threads=1", *words, *chosen]
