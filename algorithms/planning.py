@@ -95,5 +95,6 @@ def _config_of(composed: DictConfig, words: Sequence[str]) -> Config:
     config = deepcopy(composed)
     with read_write(config), open_dict(config):
         del config["hydra"]
-    own = OmegaConf.from_dotlist([word for word in words if word.startswith(OWN_WORDS)])
-    return OmegaConf.to_object(OmegaConf.merge(config, own))  # type: ignore[return-value]
+        for own in OverridesParser.create().parse_overrides([word for word in words if word.startswith(OWN_WORDS)]):
+            config[own.key_or_group] = own.value()  # Hydra's way to read a word: it escapes the colon of mid:5
+    return OmegaConf.to_object(config)  # type: ignore[return-value]

@@ -6,6 +6,7 @@ import fcntl
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -78,7 +79,7 @@ def _state(folder: Path, name: str, asked: Asked | None) -> CellState:
     lines = _metrics(folder)
     last = lines[-1] if lines else {}
     shares = [line["seconds"] for line in lines if "seconds" in line]
-    fields = {
+    fields: dict[str, Any] = {
         "step": int(last.get("step", 0)),
         "steps": asked.steps if asked else _steps(folder),
         "command": asked.command if asked else "",

@@ -101,7 +101,7 @@ def test_the_table_says_it_all(study, capsys):
     printed = capsys.readouterr().out
     assert "failed: math/smollm2_135m/grpo/layer=4/seed=0: out of memory (after step 7)" in printed
     assert "cut off: math/smollm2_135m/grpo/layer=5/seed=0: after step 2 of 30; nobody is at work on it" in printed
-    assert "failed: layer=99 seed=0: layer=99 is out of range" in printed
+    assert "failed: layer=99: layer=99 is out of range" in printed
     assert "python run.py -m layer=all" in printed
     assert "10/30" in printed
     assert "About 39 min to go with 1 process at work." in printed
