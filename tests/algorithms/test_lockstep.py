@@ -208,27 +208,6 @@ def test_a_finished_cell_is_only_read_and_lends_its_first_rows(config_in, separa
     assert workers == []
 
 
-def test_the_untrained_model_plays_once_in_a_study(config_in, played):
-    first = run_cell(config_in("seeds", "base", "seed=0"))
-    played.clear()
-    again = run_cell(config_in("seeds", "base", "seed=1"))
-    trained = run_cell(config_in("seeds", "2", "seed=1"))
-    assert [phase for phase, _ in played] == ["step=2", "greedy_after", "after"]
-    assert again.score == trained.score_before == first.score
-    assert again.greedy == first.greedy
-    run_cell(config_in("seeds", "base", "seed=2", "study=another"))
-    assert [phase for phase, _ in played[3:]] == ["greedy_before", "before"]
-
-
-def test_rows_that_somebody_edited_are_not_lent(config_in, played):
-    run_cell(config_in("edited", "base", "seed=0"))
-    file = cell_of(config_in("edited", "base", "seed=0")) / "episodes.jsonl"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    played.clear()
-    run_cell(config_in("edited", "base", "seed=1"))
-    assert [phase for phase, _ in played] == ["before"]  # the greedy ones are whole
-
-
 def test_a_cell_that_is_named_twice_is_run_once(config_in, workers):
     results = run_cells([config_in("twice", layer, "steps=1") for layer in ("1", "-3", "1")])
     assert results[0] == results[1] == results[2]
