@@ -1,4 +1,4 @@
-"""Run one cell, or with ``-m`` a sweep of them: python run.py -m task=math 'layer=base,full,0,15,29'."""
+"""Run one cell, or with ``-m`` a sweep of them: python run.py -m 'layer=base,full,0'; then python run.py --status."""
 
 import os
 import sys
@@ -14,11 +14,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import conf.schema
+import evaluation.status
 from conf.errors import UserError
-from conf.schema import Config
+from conf.schema import Config, register
 
-conf.schema.register()
+register()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -36,6 +36,8 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """The command line; Ctrl-C leaves a checkpoint and exit code 130."""
+    if sys.argv[1:2] == ["--status"]:
+        sys.exit(evaluation.status.main(sys.argv[2:]))
     try:
         job()
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,12 @@ class Arm:
             # As text: the exception would hold on to its frames, and so to the memory of the worker.
             self.failure = f"layer={self.selection.label}: {error}"
             print(f"error in {self.failure}", file=sys.stderr)
+            self.leave_cause(error)
+
+    def leave_cause(self, error: Exception) -> None:
+        """Put the cause where the study's status finds it; a full disk must not hide what went wrong."""
+        with suppress(OSError):
+            self.cell.failed(error, self.step)
 
 
 def going(arms: Sequence[Arm]) -> list[Arm]:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from omegaconf import OmegaConf
 
 from conf.errors import UserError
 from conf.schema import Config
 from evaluation.evaluate import settings_of
+from evaluation.progress import Failure, forget_failure, write_failure
 from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_result, read_rows
+from evaluation.states import CONFIG_FILE, LOCK_FILE
 
 SETTINGS_FILE = "settings.yaml"
-FREE_KEYS = ("layer", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every")
+FREE_KEYS = ("layer", "layer_study", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every")
 FREE_TASK_KEYS = ("processes", "timeout_s")
 """What cells of one study may differ in: what is compared, and what changes no result beyond rounding."""
 
 
 class CellError(UserError, RuntimeError):
     """A cell that cannot be run as asked: it is in use, or its study was made with other settings."""
+
+
+class CellBusyError(CellError):
+    """Another process runs the cell."""
 
 
 class Cell:
@@ -35,8 +42,8 @@ class Cell:
         self._config = config
         # A task's name may hold a slash, which would be one folder more.
         task = config.task.name.replace("/", "-")
-        self._arm = Path(config.runs_dir) / config.study / task / config.model.name / config.algorithm.name
-        self.folder = self._arm / f"layer={layer}" / f"seed={config.seed}"
+        self.arms = Path(config.runs_dir) / config.study / task / config.model.name / config.algorithm.name
+        self.folder = self.arms / f"layer={layer}" / f"seed={config.seed}"
 
     @property
     def result(self) -> Result | None:
@@ -49,17 +56,13 @@ class Cell:
         """Hold the cell for this process; the lock goes with the process, however it ends.
 
         Raises:
-            CellError: Another process holds it.
+            CellBusyError: Another process holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with (self.folder / LOCK_FILE).open("a+") as file:
+            if not _lock(file):
                 file.seek(0)
-                raise CellError(
-                    f"{self.folder} is being run by process {file.read() or '?'}; wait or stop it"
-                ) from None
+                raise CellBusyError(f"{self.folder} is being run by process {file.read() or '?'}; wait or stop it")
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
@@ -74,7 +77,7 @@ class Cell:
         Raises:
             CellError: The study has other settings; the message lists the keys that differ.
         """
-        path = self._arm / SETTINGS_FILE
+        path = self.arms / SETTINGS_FILE
         if not path.exists():
             return
         theirs, ours = _flat(OmegaConf.to_container(OmegaConf.load(path))), _flat(self._shared(identity))
@@ -85,17 +88,27 @@ class Cell:
         ]
         if differing:
             raise CellError(
-                f"{self._arm} was made with other settings; cells of one study must share them. "
+                f"{self.arms} was made with other settings; cells of one study must share them. "
                 f"Differs: {'; '.join(differing)}. Use another study=<name>, or the same settings."
             )
 
     def claim(self, identity: Mapping[str, str]) -> None:
         """Record the shared settings, unless another cell has, and this cell's own; see ``check`` for the error."""
-        path = self._arm / SETTINGS_FILE
+        path = self.arms / SETTINGS_FILE
         with suppress(FileExistsError):  # the cell that came first decides
             _write(path, OmegaConf.to_yaml(self._shared(identity)), replace=False)
         self.check(identity)
-        _write(self.folder / "config.yaml", OmegaConf.to_yaml(_plain(self._config)))
+        forget_failure(self.folder)
+        _write(self.folder / CONFIG_FILE, OmegaConf.to_yaml(_plain(self._config)))
+
+    def failed(self, error: Exception, step: int) -> None:
+        """Leave the cause on disk, for the study's status; not of one that is finished or in other hands."""
+        if not isinstance(error, CellBusyError) and not (self.folder / RESULT_FILE).exists():
+            write_failure(self.folder, Failure(str(error), type(error).__name__, step))
+
+    def finished(self) -> None:
+        """The result is there: what went wrong before it does not matter any more."""
+        forget_failure(self.folder)
 
     def _shared(self, identity: Mapping[str, str]) -> dict[str, Any]:
         settings = _plain(self._config) | {"identity": dict(identity)}
@@ -108,7 +121,21 @@ class Cell:
         Raises:
             CellError, ResultError: Rows are missing or bad: somebody edited the file.
         """
-        path = self.folder / EPISODES_FILE
+        return self._rows_in(self.folder / EPISODES_FILE, phase)
+
+    def rows_of_another(self, phase: str, n_items: int) -> list[PanelRow]:
+        """All rows of a phase in any cell with these settings, whatever its layer and seed; empty where none has them.
+
+        Of a phase before training they are this cell's too.
+        """
+        for path in sorted(self.arms.glob(f"layer=*/seed=*/{EPISODES_FILE}")):
+            with suppress(UserError, OSError):  # somebody edited it, which is for its own run to tell
+                rows = self._rows_in(path, phase)
+                if len({row.item for row in rows}) == n_items:
+                    return rows
+        return []
+
+    def _rows_in(self, path: Path, phase: str) -> list[PanelRow]:
         samples = settings_of(phase, self._config.evaluation).samples
         rows = read_rows(path, phase) if path.exists() else []
         if len({row.item for row in rows}) * samples != len(rows):
@@ -124,6 +151,17 @@ class Cell:
     def write_json(self, name: str, value: Any) -> None:
         """Write a small JSON file, whole or not at all."""
         _write(self.folder / name, json.dumps(value, indent=1) + "\n")
+
+
+def _lock(file: IO[str]) -> bool:
+    """Take the lock; whoever asks for a study's status holds it for an instant, so ask more than once."""
+    for wait_s in (0.02, 0.1, 0.4, 0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(wait_s)
+    return False
 
 
 def differing_keys(ours: Config, theirs: Config) -> set[str]:

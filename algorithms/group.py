@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 from algorithms.arm import Arm, charge, going
 from algorithms.audit import Audit
-from algorithms.cell import Cell
 from algorithms.interrupt import deferred_interrupt
 from algorithms.meter import Meter, reset_peak_memory
 from algorithms.outcome import result_of
@@ -20,24 +19,23 @@ from algorithms.workers.choice import make_worker
 from evaluation.results import write_result
 
 
-def run_group(setting: Setting, arms: Sequence[Arm], cells: Sequence[Cell]) -> None:
+def run_group(setting: Setting, arms: Sequence[Arm]) -> None:
     """Take every arm to its result. One that fails is dropped, unless it is alone: then it raises.
 
     Args:
         setting: What the arms have in common.
         arms: Unfinished cells, locked and claimed.
-        cells: All that were asked for, finished or not: what was played with the untrained model is theirs too.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, after a checkpoint of every arm.
     """
     reset_peak_memory(setting.machine.device)
     with ExitStack() as stack:
-        _Group(setting, arms, cells, stack).run()
+        _Group(setting, arms, stack).run()
 
 
 class _Group:
-    def __init__(self, setting: Setting, arms: Sequence[Arm], cells: Sequence[Cell], stack: ExitStack) -> None:
+    def __init__(self, setting: Setting, arms: Sequence[Arm], stack: ExitStack) -> None:
         config, meter = setting.config, Meter()
         self._setting, self._arms = setting, list(arms)
         for variant, arm in enumerate(self._arms):
@@ -54,7 +52,7 @@ class _Group:
         for arm in going(self._arms):
             arm.trackers = make_trackers(config, arm.cell.folder, arm.selection.label, arm.step)
             stack.callback(arm.trackers.close)
-        self._panel = PanelPlayer(setting, self._worker, meter, self._screen, cells)
+        self._panel = PanelPlayer(setting, self._worker, meter, self._screen)
 
     def run(self) -> None:
         resumed: dict[int, list[str]] = {}
@@ -88,6 +86,7 @@ class _Group:
             arm.cell.write_json("audit.json", audit.to_dict())
             result = result_of(arm, self._setting, audit, self._worker.learning_rate(arm.variant))
             write_result(arm.cell.folder, result)
+            arm.cell.finished()
             arm.trackers.finished(result)
             if arm in self._learners:
                 self._trainer.discard_working_files(arm)

@@ -17,7 +17,12 @@ from torch import nn
 
 from conf.errors import UserError
 
-GRAMMAR = "base, full, a block number such as 7 or -1, a list such as [7,8], mid:k, random:k, or all: every arm"
+GRAMMAR = (
+    "base, full, a block number such as 7 or -1, a list such as [7,8], mid:k, random:k, best:k, worst:k or boost:k "
+    "(from a finished study), or all: every arm"
+)
+BOOST = 2.0
+"""What ``boost:k`` multiplies the rate of the best blocks by (arXiv 2607.01232, section 4)."""
 
 
 class LayerError(UserError, ValueError):
@@ -59,13 +64,44 @@ class LayerSelection:
         return cls(**(fields | {"blocks": tuple(fields["blocks"]), "rates": rates}))
 
 
+@dataclass(frozen=True)
+class Guided:
+    """``best:k``, ``worst:k`` or ``boost:k``: a word whose blocks a finished study names."""
+
+    kind: str
+    k: int
+
+    def label(self, source: str) -> str:
+        """``best:5``, or ``best:5@laptop`` where the study is another one."""
+        return f"{self.kind}:{self.k}" + (f"@{source}" if source else "")
+
+    def select(self, ranked: Sequence[int], source: str) -> LayerSelection:
+        """Take the blocks from ``ranked``, all blocks of the model, the best first."""
+        if self.kind == "boost":
+            rates = dict.fromkeys(sorted(ranked[: self.k]), BOOST)
+            return LayerSelection(self.label(source), tuple(sorted(ranked)), trains_everything=True, rates=rates)
+        chosen = ranked[: self.k] if self.kind == "best" else ranked[-self.k :]
+        return LayerSelection(self.label(source), tuple(sorted(chosen)))
+
+
+def guided(word: object, n_blocks: int) -> Guided | None:
+    """What ``best:5``, ``worst:5`` and ``boost:5`` ask for; None of any other word.
+
+    Raises:
+        LayerError: More blocks than the model has, or none.
+    """
+    match = re.fullmatch(r"\s*(best|worst|boost):(\d+)\s*", word) if isinstance(word, str) else None
+    return Guided(match[1], _count(match[1], int(match[2]), n_blocks)) if match else None
+
+
 def parse_layer(word: object, n_blocks: int, *, seed: int = 0) -> LayerSelection:
     """Turn a layer word into the blocks it names, for a model of ``n_blocks`` blocks.
 
     Args:
         word: ``base``, ``full``, an integer (negative counts from the top), a list of integers, ``mid:k`` (the k
             centre blocks, [floor(L/2 - k/2), floor(L/2 + k/2)), section 4 of the paper) or ``random:k`` (k blocks
-            drawn with ``seed``, the control that the paper lacks). Strings of these forms are accepted too.
+            drawn with ``seed``, the control that the paper lacks). Strings of these forms are accepted too. Words
+            that need a finished study are ``guided``, see ``algorithms.selection``.
         n_blocks: Number of decoder blocks, L.
         seed: Seeds ``random:k`` and nothing else.
 
@@ -88,6 +124,8 @@ def parse_layer(word: object, n_blocks: int, *, seed: int = 0) -> LayerSelection
         return _listed(text.strip("[] ").split(","), n_blocks)
     if match := re.fullmatch(r"(mid|random):(\d+)", text):
         return _counted(match[1], int(match[2]), n_blocks, seed)
+    if guided(text, n_blocks):
+        raise LayerError(f"layer={text} names blocks only together with a finished study")
     raise LayerError(f"layer={text!r} does not parse; valid: {GRAMMAR}")
 
 
@@ -107,13 +145,18 @@ def _listed(words: Sequence[object], n_blocks: int) -> LayerSelection:
 
 
 def _counted(kind: str, k: int, n_blocks: int, seed: int) -> LayerSelection:
-    if not 1 <= k <= n_blocks:
-        raise LayerError(f"layer={kind}:{k} is out of range; this model has {n_blocks} blocks, so k is 1..{n_blocks}")
+    _count(kind, k, n_blocks)
     if kind == "mid":
         low = (n_blocks - k) // 2
         return LayerSelection(f"mid:{k}", tuple(range(low, low + k)))
     drawn = random.Random(f"random-blocks/{seed}/{n_blocks}/{k}").sample(range(n_blocks), k)
     return LayerSelection(f"random:{k}", tuple(sorted(drawn)))
+
+
+def _count(kind: str, k: int, n_blocks: int) -> int:
+    if not 1 <= k <= n_blocks:
+        raise LayerError(f"layer={kind}:{k} is out of range; this model has {n_blocks} blocks, so k is 1..{n_blocks}")
+    return k
 
 
 def _block(word: object, n_blocks: int) -> int:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from agents.episode import Episode
 from algorithms.arm import Arm, charge, going
-from algorithms.cell import Cell
 from algorithms.meter import Meter
 from algorithms.screen import Screen
 from algorithms.setting import Setting
 from algorithms.workers.choice import Worker
-from conf.errors import UserError
 from evaluation.evaluate import GREEDY, panel_rows, play_panel
 from evaluation.results import PanelRow
 from evaluation.task_types import mean_outcome
@@ -21,12 +18,14 @@ BEFORE, AFTER = "before", "after"
 
 
 class PanelPlayer:
-    """Plays what is not on disk yet. Before training all arms are one model, and its rows are played once."""
+    """Plays what is not on disk yet.
 
-    def __init__(self, setting: Setting, worker: Worker, meter: Meter, screen: Screen, cells: Sequence[Cell]) -> None:
-        """``cells`` are all that were asked for: an untrained model's rows may come from any of them."""
+    Before training, the cells of a task, model and algorithm are one model whatever their layer and seed, and the panel
+    has sampling seeds of its own: its rows are played once in a study.
+    """
+
+    def __init__(self, setting: Setting, worker: Worker, meter: Meter, screen: Screen) -> None:
         self._setting, self._worker, self._meter, self._screen = setting, worker, meter, screen
-        self._cells = list(cells)
 
     def evaluate(self, phase: str, arms: Sequence[Arm], *, greedy: bool = False) -> None:
         """Give every arm its rows of ``phase``, and of its greedy sister when asked for.
@@ -53,10 +52,7 @@ class PanelPlayer:
             self._screen.evaluated(phase, [mean_outcome(rows) for rows in shown], n_items, len(shown[0]) // n_items)
 
     def _of_one_model(self, phase: str, lacking: Sequence[Arm]) -> dict[int, list[PanelRow]]:
-        rows: list[PanelRow] = []
-        for cell in self._cells:
-            with suppress(UserError):  # somebody edited its file, which is for its own run to tell
-                rows = rows or cell.rows(phase)
+        rows = lacking[0].cell.rows_of_another(phase, len(self._setting.items))
         if not rows:
             variant = lacking[0].variant
             rows = panel_rows(phase, self._played(phase, [variant], lacking)[variant], self._setting.config.task)

@@ -15,12 +15,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
-from agents.models import resolve
 from algorithms.arm import FAILURES, ArmsFailedError
-from algorithms.layers import LayerError, LayerSelection, parse_layer
+from algorithms.layers import LayerError
 from algorithms.machine import usable_cores
+from algorithms.selection import label_of, n_blocks_of, select
 from conf.schema import Config
 from evaluation.results import Result
+from evaluation.strategies import StrategyError
 
 _Outcome = tuple[list[Result], dict[int, str]]
 
@@ -57,14 +58,10 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
     return [results[first] for first in same]
 
 
-def _selection(cell: Config) -> LayerSelection:
-    return parse_layer(cell.layer, resolve(cell.model, cell.task).n_blocks, seed=cell.seed)
-
-
 def _label(cell: Config) -> str:
     """What the cell's folder is called: ``1`` and ``-3`` are one cell of a model with four blocks."""
     try:
-        return _selection(cell).label
+        return label_of(cell, n_blocks_of(cell))
     except LayerError:  # it fails when its turn comes, by itself
         return f"?{cell.layer}"
 
@@ -72,8 +69,9 @@ def _label(cell: Config) -> str:
 def _cost(cell: Config) -> int:
     """What an arm costs, roughly, in runs of a block: those above its own, or everything three times."""
     try:
-        selection, n_blocks = _selection(cell), resolve(cell.model, cell.task).n_blocks
-    except LayerError:
+        n_blocks = n_blocks_of(cell)
+        selection = select(cell, n_blocks)
+    except (LayerError, StrategyError):
         return 1
     if selection.trains_everything:
         return 3 * n_blocks

@@ -6,7 +6,7 @@ import gc
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rich import box
@@ -15,13 +15,16 @@ from rich.table import Table
 from algorithms.arm import FAILURES, Arm, ArmsFailedError, going
 from algorithms.cell import Cell, differing_keys
 from algorithms.group import run_group
-from algorithms.layers import LayerError, parse_layer
+from algorithms.layers import LayerError
 from algorithms.screen import abbreviated, console
+from algorithms.selection import cell_of, select
 from algorithms.setting import Setting
 from algorithms.workers.single import start_verl
+from conf.errors import UserError
 from conf.schema import Config
 from evaluation.report import summary_table
 from evaluation.results import Result
+from evaluation.strategies import StrategyError
 
 
 def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
@@ -62,13 +65,15 @@ def run_cells(configs: Sequence[Config], overrides: Sequence[Sequence[str]] | No
         raise ValueError("there are no cells to run")
     if keys := {key for config in configs[1:] for key in differing_keys(configs[0], config)} - {"layer"}:
         raise ValueError(f"cells that run side by side differ in their layer only; these in {', '.join(sorted(keys))}")
-    setting, words = Setting(configs[0]), overrides or [()] * len(configs)
+    setting, words = _setting_of(configs), overrides or [()] * len(configs)
     places, failures = dict[int, Arm](), dict[int, str]()
     arms: dict[str, Arm] = {}
     for place, config in enumerate(configs):
         try:
-            selection = parse_layer(config.layer, setting.model.n_blocks, seed=config.seed)
-        except LayerError as error:
+            selection = select(config, setting.model.n_blocks)
+        except (LayerError, StrategyError) as error:
+            if isinstance(error, StrategyError):
+                cell_of(config).failed(error, 0)
             if len(configs) == 1:
                 raise
             failures[place] = str(error)
@@ -76,12 +81,28 @@ def run_cells(configs: Sequence[Config], overrides: Sequence[Sequence[str]] | No
             continue
         arm = Arm(selection, Cell(config, selection.label), list(words[place]), alone=len(configs) == 1)
         places[place] = arms.setdefault(selection.label, arm)
-    _run(setting, list(arms.values()))
+    try:
+        _run(setting, list(arms.values()))
+    except Exception as error:  # whatever it was, it is passed on: of an arm that is alone, or a bug
+        for arm in arms.values():
+            if not arm.result and not arm.failure:
+                arm.leave_cause(error)
+        raise
     _show(setting.config, [arm for arm in arms.values() if arm.result])
     failures |= {place: arm.failure for place, arm in places.items() if arm.failure}
     if failures:
         raise ArmsFailedError(failures, len(configs))
     return [arm.result for arm in places.values() if arm.result]
+
+
+def _setting_of(configs: Sequence[Config]) -> Setting:
+    try:
+        return Setting(configs[0])
+    except FAILURES as error:
+        for config in configs:
+            with suppress(UserError, ValueError, OSError):  # what is wrong may be what would name the cell
+                cell_of(config).failed(error, 0)
+        raise
 
 
 def _run(setting: Setting, arms: Sequence[Arm]) -> None:
@@ -109,12 +130,12 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
         alone = [[arm] for arm in ready if arm.selection.trains_everything]
         for group in [*alone, together]:
             if group:
-                _run_together(setting, group, [arm.cell for arm in arms])
+                _run_together(setting, group)
 
 
-def _run_together(setting: Setting, group: Sequence[Arm], cells: Sequence[Cell]) -> None:
+def _run_together(setting: Setting, group: Sequence[Arm]) -> None:
     try:
-        run_group(setting, group, cells)
+        run_group(setting, group)
     except FAILURES as error:  # in what the arms share
         if group[0].alone:
             raise

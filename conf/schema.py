@@ -247,7 +247,10 @@ class Config:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     layer: Any = "mid:1"
-    """What trains: ``base``, ``full``, a block number, ``[7,8]``, ``mid:k``, ``random:k``; ``all``: every arm."""
+    """What trains: ``base``, ``full``, a block number, ``[7,8]``, ``mid:k``, ``random:k``, and, as a finished study
+    has it, ``best:k``, ``worst:k``, ``boost:k``; ``all``: every arm."""
+    layer_study: str | None = None
+    """The finished study, or its folder of one algorithm, that ``best:k`` and its like read; null: the cell's own."""
     seed: int = 0
     steps: int = 30
     study: str = "default"

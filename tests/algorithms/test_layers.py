@@ -110,7 +110,7 @@ def test_a_count_out_of_range_is_refused_with_the_range(word):
     ["foo", "", "Full", "all", "mid", "mid:", "mid:-1", "7,8", "[]", "[a]", "1.5", 1.5, None, True, [], [1.5], [True]],
 )
 def test_a_word_that_does_not_parse_is_refused_with_the_grammar(word):
-    with pytest.raises(LayerError, match=r"base, full, a block number.*\[7,8\], mid:k, random:k, or all"):
+    with pytest.raises(LayerError, match=r"base, full, a block number.*\[7,8\], mid:k, random:k, best:k, .*, or all"):
         parse_layer(word, 28)
 
 

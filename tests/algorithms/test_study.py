@@ -134,9 +134,12 @@ def test_the_panel_is_the_same_in_every_arm(study):
     assert len(set(asked["base"])) == 16
 
 
-def test_equal_weights_give_equal_answers(study):
+def test_equal_weights_give_equal_answers(study, tiny_config, tmp_path):
+    run_cell(tiny_config("layer=base", "seed=7"))  # in a study of its own, which has nothing to copy
+    (file,) = tmp_path.rglob("episodes.jsonl")
+    again = [row["answer"] for row in lines(file) if row["phase"] == "before"]
     before = {arm: [row["answer"] for row in rows_before(study, arm)] for arm in ARMS}
-    assert before["base"] == before["full"] == before["1"]
+    assert before["base"] == before["full"] == before["1"] == again
 
 
 BEFORE, AFTER = ["greedy_before", "before"], ["greedy_after", "after"]
