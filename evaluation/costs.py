@@ -1,8 +1,8 @@
 """What an arm cost: time, memory, answer tokens, and an estimate of the arithmetic.
 
-The estimate counts multiply-adds of the weights, 2 FLOPs each (Kaplan et al. 2020, arXiv 2001.08361, sec. 2.1). With N the
-parameters of the model, N_up those from the lowest block that trains to the head, N_train those that train, T the answer
-tokens and s the share of them in groups that give a signal:
+The estimate counts multiply-adds of the weights, 2 FLOPs each (Kaplan et al. 2020, arXiv 2001.08361, sec. 2.1). With N
+the parameters of the model, N_up those from the lowest block that trains to the head, N_train those that train, T the
+answer tokens and s the share of them in groups that give a signal:
 
     generate  2 N T
     update    2 N s T (forward) + 2 N_up s T (gradients of activations) + 2 N_train s T (gradients of weights)

@@ -25,8 +25,12 @@ class Landmark:
 
 
 def singles(comparison: Comparison) -> list[Arm]:
-    """The arms that train one block, in order of depth."""
-    return [arm for arm in comparison.arms if len(arm.result.blocks) == 1 and not arm.blocks_differ]
+    """The arms that train one block, in order of depth; of two labels for a block (``15``, ``mid:1``) the number."""
+    by_block: dict[int, Arm] = {}
+    for arm in sorted(comparison.arms, key=lambda arm: not arm.layer.isdigit()):
+        if len(arm.result.blocks) == 1 and not arm.blocks_differ:
+            by_block.setdefault(arm.result.blocks[0], arm)
+    return [by_block[block] for block in sorted(by_block)]
 
 
 def best_single(comparison: Comparison) -> Arm | None:

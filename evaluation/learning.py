@@ -98,7 +98,7 @@ def progress(folder: Path) -> str:
     planned = settings(folder).get("steps")
     of = f" of {planned}" if planned else ""
     if not path.is_file():
-        return f"none{of} steps are logged"
+        return f"none{of} steps are logged" if planned else "no steps are logged"
     rows, _ = read_metrics(path)
     at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     return f"{len(rows)}{of} steps are logged, last written {at:%Y-%m-%d %H:%M} UTC"
@@ -117,7 +117,9 @@ def _curve(folder: Path, rows: Sequence[dict[str, float]]) -> Curve:
     config = settings(folder)
     # <task>/<model>/<algorithm>/layer=<layer>/seed=<n>; a folder name writes the slashes of a task as dashes.
     task, model, algorithm, layer, seed = folder.parts[-5:]
-    named = {key: config.get(key) if isinstance(config.get(key), dict) else {} for key in ("task", "model", "algorithm")}
+    named = {
+        key: config.get(key) if isinstance(config.get(key), dict) else {} for key in ("task", "model", "algorithm")
+    }
     training = named["algorithm"]
     groups, size = training.get("groups_per_step"), training.get("group_size")
     names = sorted({name for row in rows for name in row} - {"step"})

@@ -1,7 +1,7 @@
 """Do two tasks move a block in the same direction? The cosine between their updates, block by block.
 
-An update is the trained weights minus those training began from, so both tasks' checkpoints and the untrained model have
-to be at hand, and both must have begun from the same weights. Shapes: ``_L`` blocks.
+An update is the trained weights minus those training began from, so both tasks' checkpoints and the untrained model
+have to be at hand, and both must have begun from the same weights. Shapes: ``_L`` blocks.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def cosines(a: Path, b: Path, untrained: Path) -> tuple[NDArray[np.int64], NDArr
         untrained: the model's folder in Hugging Face format, weights in safetensors.
 
     Returns:
-        Blocks, ascending, and cos = <u_a, u_b> / (|u_a| |u_b|) of each, u the trained minus the untrained weights of the
-        whole block; nan where one of them did not move.
+        Blocks, ascending, and cos = <u_a, u_b> / (|u_a| |u_b|) of each, u the trained minus the untrained weights of
+        the whole block; nan where one of them did not move.
     """
     products: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evaluation.agreement import Agreement, agreements
 from evaluation.cells import Problem, StudyCells
 from evaluation.comparison import Comparison, compare
-from evaluation.costs import Cost, costs
+from evaluation.costs import WEIGHTS, Cost, costs
 from evaluation.learning import Curve, read_curves
 from evaluation.profiles import Profile, block_profile
 
@@ -52,14 +52,16 @@ class StudyView:
         return [problem for problem in self.problems if not problem.unfinished]
 
     def only(self, comparison: Comparison) -> StudyView:
-        """The same study as if it had this comparison alone."""
-        place = self.comparisons.index(comparison)
+        """The same study as if it had this comparison alone; of cosines those in which its task comes first."""
+        place, own = self.comparisons.index(comparison), comparison.result
+        first = (own.task, own.model, own.algorithm)
         return replace(
             self,
             comparisons=[comparison],
             profiles=[self.profiles[place]],
             costs=[self.costs[place]],
             curves=self.curves_of(comparison),
+            cosines=[found for found in self.cosines if (found.task_a, found.model, found.algorithm) == first],
         )
 
     def curves_of(self, comparison: Comparison) -> list[Curve]:
@@ -96,6 +98,9 @@ def view_study(study: StudyCells, confidence: float = 0.95) -> StudyView:
 def _cosines(comparisons: Sequence[Comparison]) -> tuple[list[UpdateCosine], list[str]]:
     if len({comparison.result.task for comparison in comparisons}) < 2:
         return [], []
+    cells = [cell for comparison in comparisons for arm in comparison.arms for cell in arm.cells]
+    if not any(any(cell.folder.glob(WEIGHTS)) for cell in cells):
+        return [], ["no trained weights (checkpoint/) are kept"]
     from evaluation.updates import update_cosines  # here: it imports torch and transformers, which takes seconds
 
     return update_cosines(comparisons)

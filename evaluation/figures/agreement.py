@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -53,7 +54,7 @@ def _matrix(axis: Axes, names: list[str], pairs: list[Agreement], confidence: fl
     for row in range(len(names)):
         for column in range(len(names)):
             pair = next((p for p in pairs if {p.a, p.b} == {names[row], names[column]}), None)
-            if row == column or pair is None:
+            if row == column or pair is None or not np.isfinite(pair.spearman.value):
                 axis.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=FAINT, edgecolor="white"))
                 continue
             estimate = pair.spearman

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.costs import Cost
-from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, panels, save
+from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, panels, save
 from evaluation.formats import title
 from evaluation.view import StudyView
 

@@ -29,8 +29,9 @@ def _panel(axis: Axes, comparison: Comparison, profile: Profile, confidence: flo
     known = bool(np.isfinite(profile.contribution_L).any())
     if known:
         value_L, low_L, high_L = profile.contribution_L, profile.low_L, profile.high_L
-        axis.fill_between(profile.depth_L, profile.simultaneous_low_L, profile.simultaneous_high_L, color=BLUE, alpha=0.13,
-                          linewidth=0, label=f"{confidence:.0%} for all blocks at once", zorder=1)  # fmt: skip
+        band = profile.simultaneous_low_L, profile.simultaneous_high_L
+        axis.fill_between(profile.depth_L, *band, color=BLUE, alpha=0.13, linewidth=0,
+                          label=f"{confidence:.0%} for all blocks at once", zorder=1)  # fmt: skip
         anchor_lines(axis, {"base": 0.0, "full": 1.0})
         axis.set_ylabel("contribution C")
         axis.set_ylim(*_limits(value_L, low_L, high_L))

@@ -79,7 +79,8 @@ def rests_on(comparison: Comparison, counts: set[int]) -> str:
     """Panel and training seeds in a line."""
     panel, seeds = comparison.result.panel, " to ".join(map(str, sorted({min(counts), max(counts)})))
     covers = "intervals: items only" if counts == {1} else "intervals: items, and seeds where several"
-    return f"{comparison.result.split}: {len(panel['items'])} items × {panel['samples']}; training seeds: {seeds}; {covers}"
+    split = comparison.result.split
+    return f"{split}: {len(panel['items'])} items × {panel['samples']}; training seeds: {seeds}; {covers}"
 
 
 def bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
