@@ -17,7 +17,8 @@ from evaluation.shape import Estimate, Profile
 
 KINDS = ("task", "model", "algorithm")
 FEWEST_BLOCKS = 4
-_PERMUTATIONS = 9999
+_PERMUTATIONS = 4999
+_DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _compared(
     if blocks < FEWEST_BLOCKS or min(np.ptp(gain_a_L), np.ptp(gain_b_L)) < 1e-12:
         why = "The gains do not vary." if blocks >= FEWEST_BLOCKS else f"Fewer than {FEWEST_BLOCKS} common blocks."
         return Agreement(a, b, kind, blocks, nothing, nothing, f"{note} {why}".strip())
-    rows = min(len(draws_a_RL), len(draws_b_RL))
+    rows = min(len(draws_a_RL), len(draws_b_RL), _DRAWS)
     away_RL = draws_a_RL[:rows] - gain_a_L, draws_b_RL[:rows] - gain_b_L
     found = [_estimate(measure, gain_a_L, gain_b_L, *away_RL, confidence) for measure in (_spearman, _kendall)]
     return Agreement(a, b, kind, blocks, *found, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
@@ -113,15 +114,21 @@ def _estimate(
     scale. Items that both profiles share make their noise alike and raise it: that shift is taken off, too.
     """
     value = float(measure(gain_a_L[None], gain_b_L[None])[0])
-    keep_a, keep_b = _signal(gain_a_L, away_a_RL), _signal(gain_b_L, away_b_RL)
-    lowered = np.sqrt(keep_a * keep_b)
-    shuffled_PL = np.random.default_rng(0).permuted(np.tile(gain_b_L, (_PERMUTATIONS, 1)), axis=1)
+    rng = np.random.default_rng(0)
+    shuffled_PL = rng.permuted(np.tile(gain_b_L, (_PERMUTATIONS, 1)), axis=1)
     null_P = measure(np.broadcast_to(gain_a_L, shuffled_PL.shape), shuffled_PL)
     p = float((np.sum(np.abs(null_P) >= abs(value) - 1e-12) + 1) / (_PERMUTATIONS + 1))
-    if lowered < 0.05:
+    shrunk_a_L, shrunk_b_L = _shrunk(gain_a_L, away_a_RL), _shrunk(gain_b_L, away_b_RL)
+    noisy_a_RL, noisy_b_RL = shrunk_a_L + away_a_RL, shrunk_b_L + away_b_RL
+    kept_a, kept_b = (
+        float(measure(np.broadcast_to(shrunk_L, noisy_RL.shape), noisy_RL).mean())
+        for shrunk_L, noisy_RL in ((shrunk_a_L, noisy_a_RL), (shrunk_b_L, noisy_b_RL))
+    )
+    lowered = kept_a * kept_b
+    if lowered < 0.1:
         # All that varies is noise: the true profiles may be related in any way.
         return Estimate(value, -1.0, 1.0, p)
-    draw_R = measure(np.sqrt(keep_a) * gain_a_L + away_a_RL, np.sqrt(keep_b) * gain_b_L + away_b_RL)
+    draw_R = measure(noisy_a_RL, noisy_b_RL)
     shift = float(draw_R.mean()) - lowered * value
     scatter_R = _fisher(draw_R) - _fisher(draw_R.mean())
     tail = (1 - confidence) / 2
@@ -130,11 +137,13 @@ def _estimate(
     return Estimate(value, float(low), float(high), p)
 
 
-def _signal(gain_L: NDArray[np.float64], away_RL: NDArray[np.float64]) -> float:
+def _shrunk(gain_L: NDArray[np.float64], away_RL: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The profile drawn towards its mean until its variance is that of the true gains; flat where all is noise."""
     apart_RL = away_RL - away_RL.mean(axis=1, keepdims=True)
     quarter_L, three_quarters_L = np.quantile(apart_RL, [0.25, 0.75], axis=0)
     noise = float(np.mean(((three_quarters_L - quarter_L) / 1.349) ** 2)) * len(gain_L) / (len(gain_L) - 1)
-    return max(0.0, 1 - noise / float(gain_L.var(ddof=1)))
+    signal = max(0.0, 1 - noise / float(gain_L.var(ddof=1)))
+    return gain_L.mean() + np.sqrt(signal) * (gain_L - gain_L.mean())
 
 
 def _fisher(correlation: NDArray[np.float64] | float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Shapes: ``_L`` blocks in order of depth, ``_S`` training seeds, ``_I`` panel ite
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,56 +59,101 @@ def block_profile(
         return None
     full = comparison.arm("full")
     matched = full is not None and set(shared) <= set(full.seeds)
-    scores_SIK = [comparison.base_SIK, *(_at(arm, shared) for arm in arms)]
-    if full is not None:
-        scores_SIK.append(_at(full, shared) if matched else full.after_SIK)
+    result = comparison.result
     try:
-        base_SI, *trained_SI = complete_items(*scores_SIK)
+        return profile_of_scores(
+            comparison.base_SIK,
+            None if full is None else _at(full, shared) if matched else full.after_SIK,
+            [_at(arm, shared) for arm in arms],
+            task=result.task,
+            model=result.model,
+            algorithm=result.algorithm,
+            n_blocks=result.n_blocks,
+            blocks=[arm.result.blocks[0] for arm in arms],
+            seeds=shared,
+            full_has_seeds=matched,
+            spread=comparison.spread,
+            confidence=confidence,
+            n_resamples=n_resamples,
+            seed=zlib.crc32(repr((result.panel, result.source)).encode()) + seed,
+        )
     except ValueError:
+        # No panel item has a score in every arm: nothing can be paired.
         return None
-    blocks_SI = trained_SI[: len(arms)]
-    result, spread = comparison.result, comparison.spread
-    items_seed = zlib.crc32(repr((result.panel, result.source)).encode()) + seed
-    effects_seed = zlib.crc32(f"{result.task} {result.model} {result.algorithm}".encode()) + seed
-    groups = [0, *[1] * len(arms), *([1 if matched else 2] if full is not None else [])]
+
+
+def profile_of_scores(
+    base_SIK: NDArray[np.float64],
+    full_SIK: NDArray[np.float64] | None,
+    blocks_SIK: Sequence[NDArray[np.float64]],
+    *,
+    task: str,
+    model: str,
+    algorithm: str,
+    n_blocks: int,
+    blocks: Sequence[int],
+    seeds: list[int],
+    full_has_seeds: bool,
+    spread: SeedSpread | None,
+    confidence: float,
+    n_resamples: int,
+    seed: int,
+) -> Profile:
+    """The profile of scores in [0, 1] on one panel, see ``block_profile``.
+
+    Args:
+        base_SIK: the untrained model, one seed.
+        full_SIK: after training everything; None where there is no such arm.
+        blocks_SIK: after training each of ``blocks``, for ``seeds``.
+        task: its name, as the next two for the profile.
+        model: its name.
+        algorithm: its name; seed effects are drawn anew for each (task, model, algorithm).
+        n_blocks: of the model.
+        blocks: ascending.
+        seeds: training seeds of the blocks.
+        full_has_seeds: full was trained with the same seeds.
+        spread: what all arms of the study say about seeds.
+        confidence: coverage.
+        n_resamples: draws.
+        seed: of the draw of items; equal seeds draw equal items.
+
+    Raises:
+        ValueError: no item has a score in every arm, or panels differ.
+    """
+    base_SI, *trained_SI = complete_items(base_SIK, *blocks_SIK, *([] if full_SIK is None else [full_SIK]))
+    blocks_SI = trained_SI[: len(blocks)]
     base_R, *draws = resampled_means(
         [base_SI, *trained_SI],
         n_resamples=n_resamples,
-        seed=items_seed,
-        seed_groups=groups,
+        seed=seed,
+        seed_groups=[0, *[1] * len(blocks), 1 if full_has_seeds else 2][: 1 + len(trained_SI)],
         spread=spread,
-        effects_seed=effects_seed,
+        effects_seed=zlib.crc32(f"{task} {model} {algorithm} {seed}".encode()),
     )
-    draws_RL = np.column_stack(draws[: len(arms)]) - base_R[:, None]
-    base_RS, *by_seed = resampled_items([base_SI, *blocks_SI], n_resamples=n_resamples, seed=items_seed)
+    draws_RL = np.column_stack(draws[: len(blocks)]) - base_R[:, None]
+    base_RS, *by_seed = resampled_items([base_SI, *blocks_SI], n_resamples=n_resamples, seed=seed)
     gain_L = np.array([block_SI.mean() for block_SI in blocks_SI]) - base_SI.mean()
     p_L = np.array([_p_of_no_gain(block_SI - base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
-    none_L = np.full(len(arms), np.nan)
-    band = (none_L,) * 6
-    if full is not None:
+    contributions = (np.full(len(blocks), np.nan),) * 6
+    if full_SIK is not None:
         full_SI, full_R = trained_SI[-1], draws[-1] - base_R
         gain = paired_difference(full_SI[..., None], base_SI[..., None], confidence, n_resamples, seed, spread)
         if not gain.low <= 0 <= gain.high:
-            band = _contributions(gain_L, draws_RL, gain.value, full_R, confidence)
-    blocks = tuple(arm.result.blocks[0] for arm in arms)
+            contributions = _contributions(gain_L, draws_RL, gain.value, full_R, confidence)
     return Profile(
-        task=result.task,
-        model=result.model,
-        algorithm=result.algorithm,
-        n_blocks=result.n_blocks,
-        blocks_L=blocks,
-        depth_L=np.array(blocks) / max(result.n_blocks - 1, 1),
-        seeds=shared,
-        gain_L=gain_L,
-        contribution_L=band[0],
-        low_L=band[1],
-        high_L=band[2],
-        simultaneous_low_L=band[3],
-        simultaneous_high_L=band[4],
+        task,
+        model,
+        algorithm,
+        n_blocks,
+        tuple(blocks),
+        np.array(blocks) / max(n_blocks - 1, 1),
+        seeds,
+        gain_L,
+        *contributions[:5],
         p_gain_L=p_L,
         p_adjusted_L=holm(p_L),
         p_best_L=chance_of_best(draws_RL),
-        p_at_least_full_L=band[5],
+        p_at_least_full_L=contributions[5],
         draws_RL=draws_RL,
         seed_gain_SL=np.column_stack([block_SI.mean(axis=1) for block_SI in blocks_SI]) - base_SI.mean(),
         confidence=confidence,
