@@ -17,7 +17,6 @@ from evaluation.shape import Estimate, Profile
 
 KINDS = ("task", "model", "algorithm")
 FEWEST_BLOCKS = 4
-_PERMUTATIONS = 4999
 _DRAWS = 2000
 
 
@@ -39,7 +38,7 @@ class Agreement:
     note: str
 
 
-def agreement(a: Profile, b: Profile) -> Agreement:
+def agreement(a: Profile, b: Profile, *, n_permutations: int = 4999) -> Agreement:
     """Compare two profiles block by block, or by relative depth where the models have different numbers of blocks."""
     kind = next((kind for kind in KINDS if getattr(a, kind) != getattr(b, kind)), "seed")
     if a.n_blocks == b.n_blocks:
@@ -56,13 +55,13 @@ def agreement(a: Profile, b: Profile) -> Agreement:
         draws_a_RL, draws_b_RL = a.draws_RL[:, inside], b.draws_RL @ weights_LL.T
         note = f"By relative depth: {b.model} interpolated at the depths of {a.model}."
     confidence = min(a.confidence, b.confidence)
-    return _compared(a.name, b.name, kind, gain_a_L, gain_b_L, draws_a_RL, draws_b_RL, confidence, note)
+    return _compared(a.name, b.name, kind, gain_a_L, gain_b_L, draws_a_RL, draws_b_RL, confidence, note, n_permutations)
 
 
-def agreements(profiles: Sequence[Profile]) -> list[Agreement]:
+def agreements(profiles: Sequence[Profile], *, n_permutations: int = 4999) -> list[Agreement]:
     """Every pair of profiles that differs in exactly one of task, model and algorithm, and every pair of seeds."""
     found = [
-        agreement(a, b)
+        agreement(a, b, n_permutations=n_permutations)
         for a, b in combinations(profiles, 2)
         if sum(getattr(a, kind) != getattr(b, kind) for kind in KINDS) == 1
     ]
@@ -73,7 +72,9 @@ def agreements(profiles: Sequence[Profile]) -> list[Agreement]:
             names = [f"{profile.name} · seed {profile.seeds[seed]}" for seed in (s, t)]
             gains = profile.seed_gain_SL[s], profile.seed_gain_SL[t]
             draws = profile.seed_draws_RSL[:, s], profile.seed_draws_RSL[:, t]
-            found.append(_compared(*names, "seed", *gains, *draws, profile.confidence, "Same panel items."))
+            found.append(
+                _compared(*names, "seed", *gains, *draws, profile.confidence, "Same panel items.", n_permutations)
+            )
     return found
 
 
@@ -87,6 +88,7 @@ def _compared(
     draws_b_RL: NDArray[np.float64],
     confidence: float,
     note: str,
+    n_permutations: int,
 ) -> Agreement:
     nothing = Estimate(np.nan, np.nan, np.nan)
     blocks = len(gain_a_L)
@@ -95,7 +97,10 @@ def _compared(
         return Agreement(a, b, kind, blocks, nothing, nothing, f"{note} {why}".strip())
     rows = min(len(draws_a_RL), len(draws_b_RL), _DRAWS)
     away_RL = draws_a_RL[:rows] - gain_a_L, draws_b_RL[:rows] - gain_b_L
-    found = [_estimate(measure, gain_a_L, gain_b_L, *away_RL, confidence) for measure in (_spearman, _kendall)]
+    found = [
+        _estimate(measure, gain_a_L, gain_b_L, *away_RL, confidence, n_permutations)
+        for measure in (_spearman, _kendall)
+    ]
     return Agreement(a, b, kind, blocks, *found, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
 
 
@@ -106,6 +111,7 @@ def _estimate(
     away_a_RL: NDArray[np.float64],
     away_b_RL: NDArray[np.float64],
     confidence: float,
+    n_permutations: int,
 ) -> Estimate:
     """A rank correlation, the interval of the true profiles' one, and a permutation p-value.
 
@@ -115,9 +121,9 @@ def _estimate(
     """
     value = float(measure(gain_a_L[None], gain_b_L[None])[0])
     rng = np.random.default_rng(0)
-    shuffled_PL = rng.permuted(np.tile(gain_b_L, (_PERMUTATIONS, 1)), axis=1)
+    shuffled_PL = rng.permuted(np.tile(gain_b_L, (n_permutations, 1)), axis=1)
     null_P = measure(np.broadcast_to(gain_a_L, shuffled_PL.shape), shuffled_PL)
-    p = float((np.sum(np.abs(null_P) >= abs(value) - 1e-12) + 1) / (_PERMUTATIONS + 1))
+    p = float((np.sum(np.abs(null_P) >= abs(value) - 1e-12) + 1) / (n_permutations + 1))
     shrunk_a_L, shrunk_b_L = _shrunk(gain_a_L, away_a_RL), _shrunk(gain_b_L, away_b_RL)
     noisy_a_RL, noisy_b_RL = shrunk_a_L + away_a_RL, shrunk_b_L + away_b_RL
     kept_a, kept_b = (

@@ -23,7 +23,7 @@ from evaluation.shape import (
     location,
     reliability,
 )
-from evaluation.stats import complete_items, paired_difference, resampled_items, resampled_means
+from evaluation.stats import complete_items, paired_difference, resampled_items, seed_effects
 from evaluation.variance import SeedSpread, standard_error
 
 __all__ = [
@@ -122,16 +122,23 @@ def profile_of_scores(
     """
     base_SI, *trained_SI = complete_items(base_SIK, *blocks_SIK, *([] if full_SIK is None else [full_SIK]))
     blocks_SI = trained_SI[: len(blocks)]
-    base_R, *draws = resampled_means(
-        [base_SI, *trained_SI],
-        n_resamples=n_resamples,
-        seed=seed,
-        seed_groups=[0, *[1] * len(blocks), 1 if full_has_seeds else 2][: 1 + len(trained_SI)],
-        spread=spread,
-        effects_seed=zlib.crc32(f"{task} {model} {algorithm} {seed}".encode()),
-    )
+    arms_SI = [base_SI, *trained_SI]
+    base_RS, *items_RS = resampled_items(arms_SI, n_resamples=n_resamples, seed=seed)
+    base_R, *draws = [
+        item_RS.mean(axis=1) + effect_R
+        for item_RS, effect_R in zip(
+            (base_RS, *items_RS),
+            seed_effects(
+                arms_SI,
+                n_resamples=n_resamples,
+                seed=zlib.crc32(f"{task} {model} {algorithm} {seed}".encode()),
+                seed_groups=[0, *[1] * len(blocks), 1 if full_has_seeds else 2][: len(arms_SI)],
+                spread=spread,
+            ),
+            strict=True,
+        )
+    ]
     draws_RL = np.column_stack(draws[: len(blocks)]) - base_R[:, None]
-    base_RS, *by_seed = resampled_items([base_SI, *blocks_SI], n_resamples=n_resamples, seed=seed)
     gain_L = np.array([block_SI.mean() for block_SI in blocks_SI]) - base_SI.mean()
     p_L = np.array([_p_of_no_gain(block_SI - base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
     contributions = (np.full(len(blocks), np.nan),) * 6
@@ -157,7 +164,7 @@ def profile_of_scores(
         draws_RL=draws_RL,
         seed_gain_SL=np.column_stack([block_SI.mean(axis=1) for block_SI in blocks_SI]) - base_SI.mean(),
         confidence=confidence,
-        seed_draws_RSL=np.stack(by_seed, axis=2) - base_RS.mean(axis=1)[:, None, None],
+        seed_draws_RSL=np.stack(items_RS[: len(blocks)], axis=2) - base_RS.mean(axis=1)[:, None, None],
     )
 
 

@@ -49,8 +49,8 @@ def mean_interval(
         spread: what all arms of the study say about seeds (``evaluation.variance.pooled_spread``).
 
     Returns:
-        The mean of the item means. One training seed: BCa over items (Efron 1987). Several: percentiles of
-        ``resampled_means``. All items alike: ``constant_interval``.
+        The mean of the item means with percentiles of ``resampled_means``; where all items are alike,
+        ``constant_interval``.
 
     Raises:
         ValueError: the shape is neither, or no item has a score.
@@ -137,7 +137,6 @@ def resampled_means(
     seed: int,
     seed_groups: Sequence[int] | None = None,
     spread: SeedSpread | None = None,
-    effects_seed: int | None = None,
 ) -> list[np.ndarray]:
     """Draw the means of several arms on one panel anew: the same items for all arms, and training seeds.
 
@@ -149,42 +148,55 @@ def resampled_means(
     Args:
         arms_SI: item means of each arm; nan-free, equally many items.
         n_resamples: how many.
-        seed: of the draw of items.
+        seed: of the draws.
         seed_groups: one label per arm; arms with equal labels have the same training seeds, whose effects are drawn
             together. Default: each arm on its own.
         spread: what all arms of the study say about seeds; without it each arm has only its own seeds to go by.
-        effects_seed: of the draw of seed effects; ``seed`` where not given.
 
     Returns:
         ``draw_R`` per arm; a draw may lie a little outside of the bounds of a score.
     """
     drawn_RS = resampled_items(arms_SI, n_resamples=n_resamples, seed=seed)
-    rng = np.random.default_rng([seed if effects_seed is None else effects_seed, 1])
+    effects_R = seed_effects(arms_SI, n_resamples=n_resamples, seed=seed, seed_groups=seed_groups, spread=spread)
+    return [draw_RS.mean(axis=1) + effect_R for draw_RS, effect_R in zip(drawn_RS, effects_R, strict=True)]
+
+
+def seed_effects(
+    arms_SI: Sequence[np.ndarray],
+    *,
+    n_resamples: int,
+    seed: int,
+    seed_groups: Sequence[int] | None = None,
+    spread: SeedSpread | None = None,
+) -> list[np.ndarray]:
+    """Draws of what other training seeds would add to each arm's mean, see ``resampled_means``; 0 for one seed."""
+    rng = np.random.default_rng([seed, 1])
     groups: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    draws = []
-    for arm_SI, draw_RS, group in zip(arms_SI, drawn_RS, seed_groups or range(len(arms_SI)), strict=True):
-        seeds, draw_R = len(arm_SI), draw_RS.mean(axis=1)
-        if seeds > 1:
-            if group not in groups:
-                groups[group] = (
-                    rng.standard_normal((n_resamples, seeds)),
-                    rng.chisquare(seeds - 1, n_resamples) / (seeds - 1),
-                    rng.standard_normal(n_resamples),
-                )
-            normal_RS, chi_R, shared_R = groups[group]
-            total, rest = seed_variance(arm_SI)
-            variance, df = moderated(total, seeds - 1, spread)
-            if spread is None:
-                # Arms of a group vary together as their seeds did.
-                apart_S = arm_SI.mean(axis=1) - arm_SI.mean()
-                effect_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
-            else:
-                own_R = rng.standard_normal(n_resamples)
-                effect_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * own_R
-                chi_R = rng.chisquare(df, n_resamples) / df if np.isfinite(df) else np.ones(n_resamples)
-            draw_R = draw_R + np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * effect_R
-        draws.append(draw_R)
-    return draws
+    effects = []
+    for arm_SI, group in zip(arms_SI, seed_groups or range(len(arms_SI)), strict=True):
+        seeds = len(arm_SI)
+        if seeds == 1:
+            effects.append(np.zeros(n_resamples))
+            continue
+        if group not in groups:
+            groups[group] = (
+                rng.standard_normal((n_resamples, seeds)),
+                rng.chisquare(seeds - 1, n_resamples) / (seeds - 1),
+                rng.standard_normal(n_resamples),
+            )
+        normal_RS, chi_R, shared_R = groups[group]
+        total, rest = seed_variance(arm_SI)
+        variance, df = moderated(total, seeds - 1, spread)
+        if spread is None:
+            # Arms of a group vary together as their seeds did.
+            apart_S = arm_SI.mean(axis=1) - arm_SI.mean()
+            normal_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
+        else:
+            own_R = rng.standard_normal(n_resamples)
+            normal_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * own_R
+            chi_R = rng.chisquare(df, n_resamples) / df if np.isfinite(df) else np.ones(n_resamples)
+        effects.append(np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * normal_R)
+    return effects
 
 
 def resampled_items(arms_SI: Sequence[np.ndarray], *, n_resamples: int, seed: int) -> list[np.ndarray]:
@@ -242,15 +254,6 @@ def _interval_of(
     """Interval of the mean of ``mean_SI``, whose entries lie within ``bounds``."""
     if np.ptp(mean_SI) < 1e-12:
         return constant_interval(float(mean_SI.mean()), mean_SI.shape[1], bounds, confidence)
-    if len(mean_SI) == 1:
-        options = {"confidence_level": confidence, "n_resamples": n_resamples, "batch": _CHUNK, "method": "BCa"}
-        with warnings.catch_warnings():
-            # Nearly constant items have no BCa interval; the percentiles below stand in.
-            warnings.simplefilter("ignore", category=stats.DegenerateDataWarning)
-            drawn = stats.bootstrap((mean_SI[0],), np.mean, random_state=np.random.default_rng(seed), **options)
-        found = drawn.confidence_interval
-        if np.isfinite([found.low, found.high]).all():
-            return float(found.low), float(found.high)
     (draw_R,) = resampled_means([mean_SI], n_resamples=n_resamples, seed=seed, spread=spread)
     low, high = percentiles(draw_R, confidence)
     return max(low, bounds[0]), min(high, bounds[1])
