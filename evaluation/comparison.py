@@ -202,6 +202,9 @@ def _arm(
 ) -> Arm:
     after_SIK = np.stack([cell.after_IK for cell in cells])
     before_SIK = np.stack([cell.before_IK for cell in cells])
+    if all(np.array_equal(cell.before_IK, cells[0].before_IK, equal_nan=True) for cell in cells):
+        # The untrained model is one measurement, however many seeds trained after it.
+        before_SIK = before_SIK[:1]
     found = None
     if layer not in ANCHORS and full:
         found = contribution(

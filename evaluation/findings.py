@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.comparison import Comparison
-from evaluation.formats import spread
 from evaluation.landmarks import best_single, singles
 from evaluation.learning import Curve
 from evaluation.profiles import Estimate, Profile, concentration, location, reliability
@@ -46,11 +45,12 @@ def headline(comparison: Comparison, profile: Profile | None) -> str:
     if all(arm.layer == "base" for arm in comparison.arms):
         return "Only the untrained model has been scored so far."
     if full is None or full.gain is None:
-        return "Full training has not been run, so no contribution can be computed."
-    if full.gain.low <= 0 <= full.gain.high:
+        return "There is no result of full training yet, so no contribution can be computed."
+    gain, low, high = _full_gain(comparison)
+    if low <= 0 <= high:
         return "Not answered: full training's own gain cannot be told from 0."
-    if full.gain.value < 0:
-        return f"Full training lowered the score, by {-full.gain.value:.3f}: there is no gain to recover."
+    if gain < 0:
+        return f"Full training lowered the score, by {-gain:.3f}: there is no gain to recover."
     if best is None:
         return "No single block has been trained, so the question is open."
     if profile is None or not np.isfinite(profile.contribution_L).any():
@@ -79,6 +79,16 @@ def _verdict(layer: str, value: float, low: float, high: float, rank: str) -> st
     return f"No single block's contribution is told from 0; the largest is that of block {layer}: {amount}."
 
 
+def _full_gain(comparison: Comparison) -> tuple[float, float, float]:
+    """Full training's gain over the untrained model with its interval: the one that decides whether C is resolved."""
+    found = next((arm.contribution for arm in comparison.arms if arm.contribution), None)
+    if found is not None:
+        return found.gain, found.gain_low, found.gain_high
+    full = comparison.arm("full")
+    assert full is not None and full.gain is not None
+    return full.gain.value, full.gain.low, full.gain.high
+
+
 def _numbers(comparison: Comparison, profile: Profile | None, confidence: float) -> list[tuple[str, str]]:
     panel, full = comparison.result.panel, comparison.arm("full")
     base = float(np.nanmean(comparison.base_SIK))
@@ -99,9 +109,9 @@ def _numbers(comparison: Comparison, profile: Profile | None, confidence: float)
 def _sentences(comparison: Comparison, profile: Profile | None, confidence: float) -> list[str]:
     full, said = comparison.arm("full"), []
     if full is not None and full.gain is not None:
-        said.append(
-            f"Full training gains {spread(full.gain, '+')}, from {full.score_before:.3f} to {full.score.value:.3f}."
-        )
+        gain, low, high = _full_gain(comparison)
+        ends = f"from {full.score.value - gain:.3f} to {full.score.value:.3f}"
+        said.append(f"Full training gains {gain:+.3f} [{low:+.3f}, {high:+.3f}], {ends}.")
     if profile is not None:
         said += _shape(profile, confidence)
         if full is not None and full.gain is not None and len(profile.blocks_L) > 2:
@@ -115,10 +125,12 @@ def _sentences(comparison: Comparison, profile: Profile | None, confidence: floa
 
 def _shape(profile: Profile, confidence: float) -> list[str]:
     gain, blocks = _gaining(profile, confidence), len(profile.blocks_L)
+    verb = "gains" if gain == 1 else "gain"
     lose = int(((profile.p_adjusted_L < 1 - confidence) & (profile.gain_L < 0)).sum())
     level = f"{1 - confidence:.0%}"
+    losing = f" and {lose} lose" if lose else ""
     said = [
-        f"{gain} of {blocks} blocks gain{f' and {lose} lose' if lose else ''} when trained alone, told from no change "
+        f"{gain} of {blocks} blocks {verb}{losing} when trained alone, told from no change "
         f"with Holm's correction for {blocks} tests (any false one in {level} of studies)."
     ]
     order = np.argsort(-profile.p_best_L)[:3]
@@ -156,7 +168,8 @@ def _warnings(curves: Sequence[Curve]) -> list[str]:
             f"answers earned the same (from {silent[least]:.0%}, layer {least}, to {silent[most]:.0%}, layer {most})."
         )
     if running := [curve for curve in curves if not curve.finished]:
-        said.append(f"{len(running)} cells are unfinished: their curves are drawn, their scores are not in.")
+        counted = "1 cell is" if len(running) == 1 else f"{len(running)} cells are"
+        said.append(f"{counted} unfinished: learning curves are drawn, scores are not in.")
     return said
 
 

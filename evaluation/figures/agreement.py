@@ -1,4 +1,4 @@
-"""Do the same blocks matter elsewhere? Spearman's correlation between profiles, with intervals."""
+"""Do the same blocks matter elsewhere? Rank correlations between profiles, with intervals."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from evaluation.agreement import Agreement
-from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, panels, save
+from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, panels, save, styled
 from evaluation.view import StudyView
 
 _SEED = "seed"
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw one matrix per set of profiles that are compared with each other; return whether there was one."""
     groups = matrices(view.agreements)
     if not groups:
         return False
-    most = max(len(names) for names, _ in groups)
-    size = 3.4 + 0.95 * min(most, 10)
-    figure, axes = panels(len(groups), width=size, height=size - 1.2, columns=2)
+    size = 1.6 + 1.0 * max(len(names) for names, _ in groups)
+    figure, axes = panels(len(groups), width=size, height=size - 0.3, columns=3 if size < 5 else 2)
     for axis, (names, pairs) in zip(axes, groups, strict=True):
         _matrix(axis, names, pairs, view.confidence)
     save(figure, path)
@@ -57,21 +57,22 @@ def _matrix(axis: Axes, names: list[str], pairs: list[Agreement], confidence: fl
             if row == column or pair is None or not np.isfinite(pair.spearman.value):
                 axis.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=FAINT, edgecolor="white"))
                 continue
-            estimate = pair.spearman
+            estimate = pair.spearman if column > row else pair.kendall
             colour = DIVERGING(0.5 + 0.4 * estimate.value)
             axis.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, edgecolor="white"))
             ink = "white" if estimate.value > 0.75 else INK
-            axis.text(column, row - 0.1, f"{estimate.value:.2f}", ha="center", va="center", fontsize=11, color=ink)
-            axis.text(column, row + 0.22, f"[{estimate.low:.2f}, {estimate.high:.2f}]", ha="center", va="center",
-                      fontsize=7, color=ink)  # fmt: skip
+            place = {"ha": "center", "color": ink, "textcoords": "offset points"}
+            axis.annotate(f"{estimate.value:.2f}", (column, row), (0, 1), va="bottom", fontsize=11, **place)
+            interval = f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+            axis.annotate(interval, (column, row), (0, -3), va="top", fontsize=7.5, **place)
     axis.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
     axis.set_xticks(range(len(names)), short, rotation=30 if max(map(len, short)) > 9 else 0,
                     ha="right" if max(map(len, short)) > 9 else "center")  # fmt: skip
     axis.set_yticks(range(len(names)), short)
     axis.tick_params(length=0)
     axis.spines[["left", "bottom"]].set_visible(False)
-    axis.set_title(title, loc="left")
-    axis.set_xlabel(f"Spearman, {confidence:.0%} interval", color=GREY, fontsize=9)
+    axis.set_title(title, loc="left", fontsize=9.5)
+    axis.set_xlabel(f"above the diagonal Spearman, below Kendall;\n{confidence:.0%} intervals", color=GREY, fontsize=8)
 
 
 def _shortened(names: Sequence[str]) -> tuple[list[str], str]:

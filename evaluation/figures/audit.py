@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save
+from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save, styled
 from evaluation.landmarks import singles
 from evaluation.view import StudyView
 
@@ -16,6 +16,7 @@ _CosineGroup = tuple[str, dict[str, list[tuple[int, float]]]]
 """A title; blocks and cosines of arms that train everything, and of arms that train that block alone."""
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with an arm that trained, and the cosines that are known; return whether there was one."""
     shown = [c for c in view.comparisons if any(arm.layer != "base" for arm in c.arms)]
@@ -48,7 +49,7 @@ def _changes(axis: Axes, comparison: Comparison) -> None:
                       label="within a group of blocks")  # fmt: skip
     handles, labels = axis.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    axis.legend(unique.values(), unique.keys(), loc="best")
+    axis.legend(unique.values(), unique.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=8.5)
     axis.set_ylim(bottom=0)
     axis.set_xlabel(f"block (of {comparison.result.n_blocks})")
     axis.set_ylabel("relative weight change |Δθ| / |θ|")

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Arm, Comparison
-from evaluation.figures.style import BLUE, GREY, ORANGE, anchor_lines, bars, heading, panels, rests_on, save
+from evaluation.figures.style import BLUE, ORANGE, anchor_lines, bars, heading, panels, rests_on, save, styled
 from evaluation.view import StudyView
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison that has a resolved contribution; return whether there was one."""
     shown = [(comparison, arms) for comparison in view.comparisons if (arms := _resolved(comparison))]
@@ -44,10 +45,8 @@ def _panel(axis: Axes, comparison: Comparison, arms: list[Arm]) -> None:
     if single and several:
         axis.legend(loc="best")
     axis.set_xlim(-0.04, 1.04)
-    heading(axis, comparison)
+    heading(axis, comparison, rests_on(comparison, {len(arm.seeds) for arm in arms}))
     axis.set_xlabel(f"relative depth (0: first of {n_blocks} blocks, 1: last)")
-    words = rests_on(comparison, {len(arm.seeds) for arm in arms})
-    axis.text(0.01, 0.01, words, transform=axis.transAxes, fontsize=7, color=GREY, va="bottom")
 
 
 def _points(axis: Axes, arms: list[Arm], colour: str, marker: str, label: str) -> None:
@@ -71,4 +70,4 @@ def _limits(arms: list[Arm]) -> tuple[float, float]:
     value, low, high = np.array([_found(arm) for arm in arms]).T
     bottom = max(low.min(), value.min() - 1.0)
     top = min(high.max(), value.max() + 1.0)
-    return min(bottom, 0.0) - 0.18, max(top, 1.0) + 0.08
+    return min(bottom, 0.0) - 0.08, max(top, 1.0) + 0.08

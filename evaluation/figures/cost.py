@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.costs import Cost
-from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, panels, save
+from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, panels, save, styled
 from evaluation.formats import title
 from evaluation.view import StudyView
 
@@ -21,18 +21,23 @@ QUANTITIES: dict[str, Callable[[Cost], float]] = {
 }
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with an arm that trained; return whether there was one."""
     shown = [(c, found) for c, found in zip(view.comparisons, view.costs, strict=True) if _trained(found)]
     known = [name for name, of in QUANTITIES.items() if any(np.isfinite(of(c)) for _, f in shown for c in _trained(f))]
     if not shown or not known:
         return False
-    figure, axes = panels(len(known) * len(shown), width=4.2, height=2.6, columns=2)
+    # Two panels in a row; a comparison begins a row of its own.
+    height = -(-len(known) // 2) * 2
+    figure, axes = panels(height * len(shown), width=4.2, height=2.7, columns=2)
     for place, (comparison, found) in enumerate(shown):
-        own = axes[place * len(known) : (place + 1) * len(known)]
-        for axis, name in zip(own, known, strict=True):
+        own = axes[place * height : (place + 1) * height]
+        for axis, name in zip(own, known, strict=False):
             _panel(axis, _trained(found), QUANTITIES[name])
-            axis.set_ylabel(name, fontsize=8.5)
+            axis.set_ylabel(name.replace(" (", "\n("), fontsize=8.5)
+        for axis in own[len(known) :]:
+            axis.set_visible(False)
         own[0].set_title(title(comparison), loc="left")
     save(figure, path)
     return True
@@ -43,19 +48,20 @@ def _trained(found: Sequence[Cost]) -> list[Cost]:
 
 
 def _panel(axis: Axes, found: Sequence[Cost], of: Callable[[Cost], float]) -> None:
-    single = [(cost.block, of(cost)) for cost in found if cost.block is not None]
-    if single:
-        block, value = np.array(single, dtype=float).T
-        axis.plot(block, value, "o", color=BLUE, markersize=4.5)
-    for cost in found:
-        if cost.block is None and cost.layer != "full" and np.isfinite(of(cost)):
-            axis.axhline(of(cost), color=GREY, linewidth=1, linestyle=":")
-            axis.annotate(cost.layer, (1.0, of(cost)), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                          textcoords="offset points", va="center", fontsize=8, color=GREY)  # fmt: skip
-    full = next((of(cost) for cost in found if cost.layer == "full"), np.nan)
-    anchor_lines(axis, {"full": full})
-    largest = np.nanmax([0.0, full, *(value for _, value in single if np.isfinite(value))])
+    single = [cost for cost in found if cost.block is not None]
+    several = [cost for cost in found if cost.block is None]
+    blocks = [cost.block for cost in single if cost.block is not None]
+    last, apart = max(blocks, default=0), max(2.0, max(blocks, default=0) / 9)
+    places = [last + apart * (1 + number) for number in range(len(several))]
+    axis.plot(blocks, [of(cost) for cost in single], "o", color=BLUE, markersize=4.5)
+    axis.plot(places, [of(cost) for cost in several], "s", color=ORANGE, markersize=5)
+    step = max(1, round(last / 5))
+    axis.set_xticks([*range(0, last + 1, step), *places], [*map(str, range(0, last + 1, step)),
+                    *(cost.layer for cost in several)])  # fmt: skip
+    for label in axis.get_xticklabels()[len(axis.get_xticklabels()) - len(several) :]:
+        label.set(rotation=35, ha="right", rotation_mode="anchor")
+    largest = np.nanmax([0.0, *(value for cost in found if np.isfinite(value := of(cost)))])
     axis.set_ylim(0, 1.15 * largest if largest else 1)
-    axis.set_xlabel("block trained", fontsize=9)
+    axis.set_xlabel("block trained, then arms of several blocks", fontsize=8.5)
     axis.grid(axis="y", color=PALE, linewidth=0.4, alpha=0.6)
     axis.spines["left"].set_color(GREY)

@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, bars, heading, panels, rests_on, save
+from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, bars, heading, panels, rests_on, save, styled
+from evaluation.landmarks import singles
 from evaluation.profiles import Profile
 from evaluation.view import StudyView
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with two or more single blocks; return whether there was one."""
     shown = [(c, p) for c, p in zip(view.comparisons, view.profiles, strict=True) if p is not None]
@@ -34,9 +36,9 @@ def _panel(axis: Axes, comparison: Comparison, profile: Profile, confidence: flo
                           label=f"{confidence:.0%} for all blocks at once", zorder=1)  # fmt: skip
         anchor_lines(axis, {"base": 0.0, "full": 1.0})
         axis.set_ylabel("contribution C")
-        axis.set_ylim(*_limits(value_L, low_L, high_L))
+        axis.set_ylim(*_limits(value_L, *band))
     else:
-        intervals = [arm.gain for block in profile.blocks_L if (arm := comparison.arm(str(block))) and arm.gain]
+        intervals = [arm.gain for arm in singles(comparison) if arm.gain]
         value_L, low_L, high_L = np.array([(i.value, i.low, i.high) for i in intervals]).T
         full = comparison.arm("full")
         anchor_lines(axis, {"base": 0.0, "full": full.gain.value if full and full.gain else np.nan})
@@ -51,14 +53,13 @@ def _panel(axis: Axes, comparison: Comparison, profile: Profile, confidence: flo
                           label=label, zorder=3)  # fmt: skip
     axis.set_xlim(-0.03, 1.03)
     axis.set_xlabel(f"relative depth (0: first of {profile.n_blocks} blocks, 1: last)")
-    heading(axis, comparison)
+    heading(axis, comparison, rests_on(comparison, {len(profile.seeds)}))
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, fontsize=8.5, columnspacing=1.2)
-    axis.text(0.01, 0.012, rests_on(comparison, {len(profile.seeds)}), transform=axis.transAxes, fontsize=7, color=GREY)
     axis.grid(axis="y", color=PALE, linewidth=0.4, alpha=0.6)
 
 
 def _limits(value_L: np.ndarray, low_L: np.ndarray, high_L: np.ndarray) -> tuple[float, float]:
-    """Room for every point, both anchors and the line below; an interval far outside is cut at the edge."""
+    """Room for every point and both anchors; an interval far outside of them is cut at the edge."""
     bottom = min(0.0, max(np.nanmin(low_L), np.nanmin(value_L) - 1))
     top = max(1.0, min(np.nanmax(high_L), np.nanmax(value_L) + 1))
-    return bottom - 0.12 * (top - bottom), top + 0.05 * (top - bottom)
+    return bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom)

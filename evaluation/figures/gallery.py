@@ -55,7 +55,8 @@ GALLERY = (
     Figure(
         "agreement",
         "Do the same blocks matter elsewhere?",
-        "Spearman's rank correlation between the gains of the blocks. Noise lowers a correlation, so the "
+        "Rank correlations between the gains of the blocks, Spearman's above the diagonal and Kendall's below. "
+        "Noise lowers a correlation, so the "
         "interval, which is of the true profiles, may lie mostly above the number found. Grey: not compared, or "
         "too few blocks.",
         agreement.draw,

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, heading, panels, save
+from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, heading, panels, save, styled
 from evaluation.profiles import Profile
 from evaluation.view import StudyView
 
@@ -19,6 +19,7 @@ _TOP = 1.25
 """The colour of full training's gain is not the darkest: some blocks do better."""
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with two or more single blocks; return whether there was one."""
     shown = [(c, p) for c, p in zip(view.comparisons, view.profiles, strict=True) if p is not None]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evaluation.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, bars, heading, panels, save
+from evaluation.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, bars, heading, panels, save, styled
 from evaluation.landmarks import Landmark, landmarks
 from evaluation.view import StudyView
 
@@ -17,6 +17,7 @@ _MARKERS = {"anchor": "D", "single": "o", "several": "s"}
 _MEANING = {"anchor": "anchor", "single": "one block", "several": "several blocks"}
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with two landmarks or more; return whether there was one."""
     shown = [(c, found) for c in view.comparisons if len(found := landmarks(c, view.confidence)) > 1]

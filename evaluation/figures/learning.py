@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import BLUE, GREY, INK, ORANGE, PALE, panels, save
+from evaluation.figures.style import BLUE, GREY, INK, ORANGE, PALE, panels, save, styled
 from evaluation.formats import title
 from evaluation.landmarks import best_single
 from evaluation.learning import Curve
@@ -25,6 +25,7 @@ WINDOW = 5
 """Steps in the moving average, centred."""
 
 
+@styled
 def draw(view: StudyView, path: Path) -> bool:
     """Draw every comparison with curves; return whether there was one."""
     shown = [(c, curves) for c in view.comparisons if (curves := _long(view.curves_of(c)))]

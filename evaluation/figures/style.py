@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from evaluation.comparison import Comparison
+from evaluation.view import StudyView
 
 # Okabe and Ito (2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
@@ -40,14 +43,24 @@ _RULES = {
 }
 
 
+def styled(draw: Callable[[StudyView, Path], bool]) -> Callable[[StudyView, Path], bool]:
+    """Draw by the rules of all figures; outside of them matplotlib's own stay as they are."""
+
+    @wraps(draw)
+    def drawn(view: StudyView, path: Path) -> bool:
+        with matplotlib.rc_context(_RULES):
+            return draw(view, path)
+
+    return drawn
+
+
 def panels(count: int, width: float = 5.4, height: float = 3.7, columns: int = 3) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels in rows of at most ``columns``; sizes in inches, of one panel."""
     columns = min(count, columns)
     rows = -(-count // columns)
-    with matplotlib.rc_context(_RULES):
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[count:]:
         axis.set_visible(False)
     return figure, axes[:count]
@@ -55,15 +68,18 @@ def panels(count: int, width: float = 5.4, height: float = 3.7, columns: int = 3
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure, its kind by the suffix of ``path``."""
-    with matplotlib.rc_context(_RULES):
-        nameless = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=150, metadata=nameless)
+    nameless = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    figure.savefig(path, dpi=150, metadata=nameless)
 
 
-def heading(axis: Axes, comparison: Comparison) -> None:
-    """Name the panel after its task, model and algorithm."""
+def heading(axis: Axes, comparison: Comparison, note: str = "") -> None:
+    """Name the panel after its task, model and algorithm, with a small line below."""
     result = comparison.result
-    axis.set_title(f"{result.task} · {result.model} · {result.algorithm}", loc="left", color=INK)
+    name = f"{result.task} · {result.model} · {result.algorithm}"
+    axis.set_title(name, loc="left", color=INK, pad=20 if note else 6)
+    if note:
+        axis.annotate(note, (0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points", fontsize=8,
+                      color=GREY)  # fmt: skip
 
 
 def anchor_lines(axis: Axes, lines: dict[str, float]) -> None:
@@ -78,7 +94,7 @@ def anchor_lines(axis: Axes, lines: dict[str, float]) -> None:
 def rests_on(comparison: Comparison, counts: set[int]) -> str:
     """Panel and training seeds in a line."""
     panel, seeds = comparison.result.panel, " to ".join(map(str, sorted({min(counts), max(counts)})))
-    covers = "intervals: items only" if counts == {1} else "intervals: items, and seeds where several"
+    covers = "intervals: items only" if counts == {1} else "intervals: items and seeds"
     split = comparison.result.split
     return f"{split}: {len(panel['items'])} items × {panel['samples']}; training seeds: {seeds}; {covers}"
 

@@ -24,7 +24,7 @@ BASE = solved(6)
 def finding(write_cell: WriteCell, **arms: int) -> Finding:
     """The finding of a study whose arms solve so many of 60 items; the untrained model solves 6."""
     for layer, n_solved in arms.items():
-        folder = write_cell(BASE, solved(n_solved), layer=layer.removeprefix("b"))
+        folder = write_cell(BASE, solved(n_solved), layer=layer.removeprefix("at"))
     (found,) = findings(view_study(read_study(folder.parents[4])))
     return found
 
@@ -33,15 +33,15 @@ def finding(write_cell: WriteCell, **arms: int) -> Finding:
     ("arms", "words"),
     [
         ({"base": 6}, "Only the untrained model has been scored so far."),
-        ({"b15": 40}, "Full training has not been run, so no contribution can be computed."),
-        ({"full": 7, "b15": 40}, "Not answered: full training's own gain cannot be told from 0."),
-        ({"full": 0, "b15": 40}, "Full training lowered the score, by 0.100: there is no gain to recover."),
+        ({"at15": 40}, "There is no result of full training yet, so no contribution can be computed."),
+        ({"full": 7, "at15": 40}, "Not answered: full training's own gain cannot be told from 0."),
+        ({"full": 0, "at15": 40}, "Full training lowered the score, by 0.100: there is no gain to recover."),
         ({"full": 40}, "No single block has been trained, so the question is open."),
-        ({"full": 40, "b15": 20}, "Block 15 alone recovers a part of full training's gain: C = 0.41 ["),
-        ({"full": 40, "b15": 39}, "Block 15 alone cannot be told from full training: C = 0.97 ["),
-        ({"full": 25, "b15": 58}, "Block 15 alone gains more than full training: C = 2.74 ["),
-        ({"full": 40, "b15": 6}, "No single block's contribution is told from 0; the largest is that of block 15"),
-        ({"full": 40, "b14": 9, "b15": 20, "b16": 8}, "Block 15 alone, the best of 3, recovers a part"),
+        ({"full": 40, "at15": 20}, "Block 15 alone recovers a part of full training's gain: C = 0.41 ["),
+        ({"full": 40, "at15": 39}, "Block 15 alone cannot be told from full training: C = 0.97 ["),
+        ({"full": 25, "at15": 58}, "Block 15 alone gains more than full training: C = 2.74 ["),
+        ({"full": 40, "at15": 6}, "No single block's contribution is told from 0; the largest is that of block 15"),
+        ({"full": 40, "at14": 9, "at15": 20, "at16": 8}, "Block 15 alone, the best of 3, recovers a part"),
     ],
 )
 def test_the_headline(write_cell: WriteCell, arms: dict[str, int], words: str) -> None:
@@ -49,7 +49,7 @@ def test_the_headline(write_cell: WriteCell, arms: dict[str, int], words: str) -
 
 
 def test_the_numbers_and_sentences(write_cell: WriteCell) -> None:
-    found = finding(write_cell, base=6, full=40, b0=7, b14=30, b15=33, b29=6)
+    found = finding(write_cell, base=6, full=40, at0=7, at14=30, at15=33, at29=6)
     numbers = dict(found.numbers)
     assert numbers["untrained"] == "0.100" and numbers["block 15 alone"] == "0.550" and numbers["panel"] == "60 × 2"
     assert numbers["blocks that gain"] == "2 of 4" and numbers["training seeds"] == "1"
