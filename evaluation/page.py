@@ -17,7 +17,7 @@ from evaluation.captions import caveats, folded, legend, missing_anchors, proven
 from evaluation.comparison import ANCHORS, Comparison
 from evaluation.csv_files import type_scores
 from evaluation.figures.gallery import Figure
-from evaluation.findings import Finding, findings
+from evaluation.verdict import Finding, findings
 from evaluation.formats import HEADERS, cells, inside, title
 from evaluation.landmarks import best_single, singles
 from evaluation.page_episodes import chosen_episodes

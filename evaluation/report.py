@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from evaluation.cells import StudyCells, read_study
-from evaluation.findings import headline
+from evaluation.verdict import headline
 from evaluation.formats import as_data, inside, title
 from evaluation.tables import as_tables, summary_table
 from evaluation.view import StudyView, view_study

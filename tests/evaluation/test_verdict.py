@@ -8,7 +8,7 @@ from synthetic_study import WriteCell
 from synthetic_training import write_training
 
 from evaluation.cells import read_study
-from evaluation.findings import Finding, findings
+from evaluation.verdict import Finding, findings
 from evaluation.landmarks import best_single, landmarks
 from evaluation.view import view_study
 
