@@ -13,6 +13,7 @@ import numpy as np
 from evaluation.captions import caveats, legend, missing_anchors, provenance
 from evaluation.cells import Problem
 from evaluation.comparison import ANCHORS, Arm, Comparison
+from evaluation.findings import findings
 from evaluation.stats import Interval
 
 HEADERS = {
@@ -73,6 +74,8 @@ def as_markdown(
         lines += [_markdown_row([":---" if side == "left" else "---:" for side in HEADERS.values()])]
         lines += [_markdown_row(cells(arm)) for arm in comparison.arms]
         lines += ["", *(f"{sentence}  " for sentence in [*provenance(comparison), legend(confidence)]), ""]
+        if found := findings(comparison, confidence):
+            lines += [*(f"{sentence}  " for sentence in found), ""]
         lines += [f"- {sentence}" for sentence in caveats(comparison)]
         if owed := missing_anchors(comparison, folder):
             lines += ["", "Run what is missing:", "", "```sh", owed, "```"]
@@ -104,6 +107,7 @@ def as_data(
                 "temperature": comparison.result.panel["temperature"],
                 "panel_seed": comparison.result.panel["seed"],
                 "base_from": comparison.base_from,
+                "findings": findings(comparison, confidence),
                 "arms": [_arm_data(arm) for arm in comparison.arms],
                 "caveats": caveats(comparison),
                 "missing_anchors": missing_anchors(comparison, folder),

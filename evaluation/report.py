@@ -20,6 +20,7 @@ from rich.text import Text
 from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
 from evaluation.cells import Problem, StudyCells, read_cell, read_study
 from evaluation.comparison import Comparison, compare
+from evaluation.findings import findings
 from evaluation.formats import HEADERS, as_data, as_markdown, cells, inside, spread, title
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
 from evaluation.stats import mean_interval, paired_difference
@@ -68,6 +69,7 @@ def as_tables(
     for comparison in comparisons:
         parts += [Text(title(comparison), style="bold"), *_tables(comparison, width)]
         parts += [Text(sentence) for sentence in [*provenance(comparison), legend(confidence)]]
+        parts += [Text(sentence) for sentence in findings(comparison, confidence)]
         parts += [Text(f"* {sentence}") for sentence in caveats(comparison)]
         if owed := missing_anchors(comparison, folder):
             parts += [Text("Run what is missing:"), Text(f"  {folded(owed)}")]
