@@ -2,11 +2,11 @@
 
 ``python benchmarks/coverage.py [--draws 1000] [--only '64 x 4']`` prints the table of docs/calibration.md.
 
-The model of a study is in ``evaluation/planted.py``. Columns: share of studies, in per cent, in which the interval
-holds the truth: of full's mean, its gain, the difference of two blocks, C of all blocks, of one that hurts, of one that
-ties full, Fieller's, the band over all blocks, the rank correlation of two profiles. "own seeds": the arm alone, without
-what the other arms say about seeds. Then how often the full gain is resolved, a block without gain has p < 0.05, and any
-such block has it after Holm. An interval that is n/a says nothing and is not counted.
+The model of a study is in ``evaluation/planted.py``. Columns, in per cent: in how many studies the interval holds the
+truth: full's mean, its gain, the difference of two blocks, C of all blocks, of one that hurts, of one that ties full,
+Fieller's, the band over all blocks, the rank correlation of two profiles. "own seeds": the arm alone, without what the
+other arms say about seeds. Then how often the full gain is resolved, a block without gain has p < 0.05, and any such
+block has it after Holm. An interval that is n/a says nothing and is not counted.
 
 Shapes: ``_L`` blocks, ``_S`` training seeds, ``_I`` panel items, ``_K`` samples per item.
 """

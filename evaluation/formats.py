@@ -13,6 +13,7 @@ import numpy as np
 from evaluation.captions import caveats, missing_anchors
 from evaluation.cells import Problem
 from evaluation.comparison import ANCHORS, Arm, Comparison
+from evaluation.findings import findings
 from evaluation.stats import Interval
 
 HEADERS = {
@@ -82,6 +83,7 @@ def as_data(
                 "temperature": comparison.result.panel["temperature"],
                 "panel_seed": comparison.result.panel["seed"],
                 "base_from": comparison.base_from,
+                "findings": findings(comparison, confidence),
                 "arms": [_arm_data(arm) for arm in comparison.arms],
                 "caveats": caveats(comparison),
                 "missing_anchors": missing_anchors(comparison, folder),

@@ -17,10 +17,10 @@ from evaluation.captions import caveats, folded, legend, missing_anchors, proven
 from evaluation.comparison import ANCHORS, Comparison
 from evaluation.csv_files import type_scores
 from evaluation.figures.gallery import Figure
-from evaluation.verdict import Finding, findings
 from evaluation.formats import HEADERS, cells, inside, title
 from evaluation.landmarks import best_single, singles
 from evaluation.page_episodes import chosen_episodes
+from evaluation.verdict import Verdict, verdicts
 from evaluation.view import StudyView
 
 HTML, MARKDOWN = "report.html", "report.md"
@@ -32,7 +32,7 @@ class Section:
 
     anchor: str
     title: str
-    finding: Finding
+    verdict: Verdict
     facts: list[str]
     caveats: list[str]
     headers: list[str]
@@ -53,8 +53,8 @@ def write_pages(view: StudyView, figures: Sequence[Figure]) -> list[Path]:
     context = {
         "view": view,
         "sections": [
-            _section(view, place, comparison, finding)
-            for place, (comparison, finding) in enumerate(zip(view.comparisons, findings(view), strict=True))
+            _section(view, place, comparison, verdict)
+            for place, (comparison, verdict) in enumerate(zip(view.comparisons, verdicts(view), strict=True))
         ],
         "legend": legend(view.confidence),
         "alone": len(view.comparisons) == 1,
@@ -87,14 +87,14 @@ def _shown(figure: Figure, figures: Sequence[Figure]) -> bool:
     return figure.name != "contribution" or "depth" not in {other.name for other in figures}
 
 
-def _section(view: StudyView, place: int, comparison: Comparison, finding: Finding) -> Section:
+def _section(view: StudyView, place: int, comparison: Comparison, verdict: Verdict) -> Section:
     owed = missing_anchors(comparison, view.folder)
     return Section(
         anchor=f"comparison-{place}",
         title=title(comparison),
-        finding=finding,
+        verdict=verdict,
         facts=provenance(comparison),
-        caveats=[*caveats(comparison), *finding.warnings],
+        caveats=[*caveats(comparison), *verdict.warnings],
         headers=list(HEADERS),
         rows=[cells(arm) for arm in comparison.arms],
         types=_type_table(comparison, view.confidence),

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 from evaluation.cells import StudyCells, read_study
-from evaluation.verdict import headline
 from evaluation.formats import as_data, inside, title
 from evaluation.tables import as_tables, summary_table
+from evaluation.verdict import headline
 from evaluation.view import StudyView, view_study
 
 __all__ = ["main", "summary_table", "write_report"]

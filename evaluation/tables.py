@@ -14,6 +14,7 @@ from rich.text import Text
 from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
 from evaluation.cells import Problem, read_cell
 from evaluation.comparison import Comparison
+from evaluation.findings import findings
 from evaluation.formats import HEADERS, cells, inside, spread, title
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
 from evaluation.stats import mean_interval, paired_difference
@@ -27,6 +28,7 @@ def as_tables(
     for comparison in comparisons:
         parts += [Text(title(comparison), style="bold"), *_tables(comparison, width)]
         parts += [Text(sentence) for sentence in [*provenance(comparison), legend(confidence)]]
+        parts += [Text(sentence) for sentence in findings(comparison, confidence)]
         parts += [Text(f"* {sentence}") for sentence in caveats(comparison)]
         if owed := missing_anchors(comparison, folder):
             parts += [Text("Run what is missing:"), Text(f"  {folded(owed)}")]

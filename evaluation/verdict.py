@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.comparison import Comparison
+from evaluation.findings import words
 from evaluation.landmarks import best_single, singles
 from evaluation.learning import Curve
-from evaluation.profiles import Estimate, Profile, concentration, location, reliability
+from evaluation.profiles import Profile
 from evaluation.view import StudyView
 
 
 @dataclass(frozen=True)
-class Finding:
+class Verdict:
     """What a reader takes away from one comparison."""
 
     headline: str
@@ -26,13 +27,13 @@ class Finding:
     """What the training curves and the other cells say; ``evaluation.captions.caveats`` has the rest."""
 
 
-def findings(view: StudyView) -> list[Finding]:
-    """One finding per comparison, in their order."""
+def verdicts(view: StudyView) -> list[Verdict]:
+    """One verdict per comparison, in their order."""
     return [
-        Finding(
+        Verdict(
             headline=headline(comparison, profile),
             numbers=_numbers(comparison, profile, view.confidence),
-            sentences=_sentences(comparison, profile, view.confidence),
+            sentences=_sentences(comparison, profile),
             warnings=_warnings(view.curves_of(comparison)),
         )
         for comparison, profile in zip(view.comparisons, view.profiles, strict=True)
@@ -57,9 +58,9 @@ def headline(comparison: Comparison, profile: Profile | None) -> str:
         found = best.contribution
         if found is None or not found.resolved:
             return "Not answered: the contribution of a single block is not resolved."
-        return _verdict(best.layer, found.value, found.low, found.high, "")
+        return _sentence(best.layer, found.value, found.low, found.high, "")
     place = int(np.argmax(profile.gain_L))
-    return _verdict(
+    return _sentence(
         str(profile.blocks_L[place]),
         profile.contribution_L[place],
         profile.simultaneous_low_L[place],
@@ -68,7 +69,7 @@ def headline(comparison: Comparison, profile: Profile | None) -> str:
     )
 
 
-def _verdict(layer: str, value: float, low: float, high: float, rank: str) -> str:
+def _sentence(layer: str, value: float, low: float, high: float, rank: str) -> str:
     amount = f"C = {value:.2f} [{low:.2f}, {high:.2f}]"
     if low > 1:
         return f"Block {layer} alone{rank} gains more than full training: {amount}."
@@ -106,54 +107,20 @@ def _numbers(comparison: Comparison, profile: Profile | None, confidence: float)
     return found
 
 
-def _sentences(comparison: Comparison, profile: Profile | None, confidence: float) -> list[str]:
+def _sentences(comparison: Comparison, profile: Profile | None) -> list[str]:
     full, said = comparison.arm("full"), []
     if full is not None and full.gain is not None:
         gain, low, high = _full_gain(comparison)
         ends = f"from {full.score.value - gain:.3f} to {full.score.value:.3f}"
         said.append(f"Full training gains {gain:+.3f} [{low:+.3f}, {high:+.3f}], {ends}.")
     if profile is not None:
-        said += _shape(profile, confidence)
+        said += words(profile)
         if full is not None and full.gain is not None and len(profile.blocks_L) > 2:
             mean = float(np.mean(profile.gain_L))
             said.append(f"A block picked without looking gains {mean:+.3f} on average.")
     groups = [arm for arm in comparison.arms if arm not in singles(comparison) and arm.contribution]
     said += [f"Layer {arm.layer}: C = {c.value:.2f} [{c.low:.2f}, {c.high:.2f}]."
              for arm in groups if (c := arm.contribution) and c.resolved]  # fmt: skip
-    return said
-
-
-def _shape(profile: Profile, confidence: float) -> list[str]:
-    gain, blocks = _gaining(profile, confidence), len(profile.blocks_L)
-    verb = "gains" if gain == 1 else "gain"
-    lose = int(((profile.p_adjusted_L < 1 - confidence) & (profile.gain_L < 0)).sum())
-    level = f"{1 - confidence:.0%}"
-    losing = f" and {lose} lose" if lose else ""
-    said = [
-        f"{gain} of {blocks} blocks {verb}{losing} when trained alone, told from no change "
-        f"with Holm's correction for {blocks} tests (any false one in {level} of studies)."
-    ]
-    order = np.argsort(-profile.p_best_L)[:3]
-    ranks = ", ".join(f"{profile.blocks_L[place]} ({_chance(profile.p_best_L[place])})" for place in order)
-    said.append(f"Most probably the best blocks, with the chance of each: {ranks}.")
-    if not gain:
-        return said
-    held, where, steady = concentration(profile), location(profile), reliability(profile)
-    if np.isfinite(held.effective_blocks.value):
-        top = "".join(f"; the top {k} hold {_share(held.top_share[k])}" for k in (3,) if k in held.top_share)
-        said.append(
-            f"The gain is spread as over {_estimate(held.effective_blocks, '.1f')} equal blocks of {blocks}{top}."
-        )
-    if np.isfinite(where.centre.value):
-        said.append(f"Its centre lies at relative depth {_estimate(where.centre)} (0 is the first block, 1 the last).")
-    middle = where.middle_minus_ends
-    if np.isfinite(middle.value):
-        p = "" if middle.p is None else f"; p = {middle.p:.2g} by permuting blocks"
-        said.append(f"The middle fifth gains {_estimate(middle, '+.3f')} against the other blocks{p}.")
-    if steady is not None:
-        said.append(
-            f"Reliability over training seeds: {_estimate(steady)}; 1 is a profile that new seeds would repeat."
-        )
     return said
 
 
@@ -180,15 +147,3 @@ def _mean_of(curves: Sequence[Curve], layer: str, name: str) -> float:
 
 def _gaining(profile: Profile, confidence: float) -> int:
     return int(((profile.p_adjusted_L < 1 - confidence) & (profile.gain_L > 0)).sum())
-
-
-def _estimate(found: Estimate, form: str = ".2f") -> str:
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
-
-
-def _share(found: Estimate) -> str:
-    return f"{found.value:.0%} [{found.low:.0%}, {found.high:.0%}]"
-
-
-def _chance(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.01 or p == 0 else "<1%"

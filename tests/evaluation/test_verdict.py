@@ -8,8 +8,8 @@ from synthetic_study import WriteCell
 from synthetic_training import write_training
 
 from evaluation.cells import read_study
-from evaluation.verdict import Finding, findings
 from evaluation.landmarks import best_single, landmarks
+from evaluation.verdict import Verdict, verdicts
 from evaluation.view import view_study
 
 
@@ -21,11 +21,11 @@ def solved(n_solved: int) -> np.ndarray:
 BASE = solved(6)
 
 
-def finding(write_cell: WriteCell, **arms: int) -> Finding:
-    """The finding of a study whose arms solve so many of 60 items; the untrained model solves 6."""
+def verdict(write_cell: WriteCell, **arms: int) -> Verdict:
+    """The verdict on a study whose arms solve so many of 60 items; the untrained model solves 6."""
     for layer, n_solved in arms.items():
         folder = write_cell(BASE, solved(n_solved), layer=layer.removeprefix("at"))
-    (found,) = findings(view_study(read_study(folder.parents[4])))
+    (found,) = verdicts(view_study(read_study(folder.parents[4])))
     return found
 
 
@@ -45,23 +45,23 @@ def finding(write_cell: WriteCell, **arms: int) -> Finding:
     ],
 )
 def test_the_headline(write_cell: WriteCell, arms: dict[str, int], words: str) -> None:
-    assert finding(write_cell, **arms).headline.startswith(words)
+    assert verdict(write_cell, **arms).headline.startswith(words)
 
 
 def test_the_numbers_and_sentences(write_cell: WriteCell) -> None:
-    found = finding(write_cell, base=6, full=40, at0=7, at14=30, at15=33, at29=6)
+    found = verdict(write_cell, base=6, full=40, at0=7, at14=30, at15=33, at29=6)
     numbers = dict(found.numbers)
     assert numbers["untrained"] == "0.100" and numbers["block 15 alone"] == "0.550" and numbers["panel"] == "60 × 2"
     assert numbers["blocks that gain"] == "2 of 4" and numbers["training seeds"] == "1"
     text = " ".join(found.sentences)
-    assert "Full training gains +0.567 [" in text and "Most probably the best blocks" in text
+    assert "Full training gains +0.567 [" in text and "block 15 gains most, C 0.8" in text
     assert "A block picked without looking gains +0.217 on average." in text
 
 
 def test_groups_without_signal_are_counted(write_cell: WriteCell) -> None:
     write_training(write_cell(BASE, solved(20), layer="15"), zero_variance_groups=0.8)
     folder = write_training(write_cell(BASE, solved(40), layer="full"), zero_variance_groups=0.2).parents[4]
-    (found,) = findings(view_study(read_study(folder)))
+    (found,) = verdicts(view_study(read_study(folder)))
     (words,) = found.warnings
     assert words.startswith("Degenerate groups: 50%") and "20%, layer full, to 80%, layer 15" in words
 
