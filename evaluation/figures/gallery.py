@@ -48,7 +48,7 @@ GALLERY = (
     Figure(
         "intervals",
         "Scores of the arms to look for first",
-        "The best block was picked by the score it is shown with, so that score is too high: measured again, "
+        "The best block (hollow) was picked by the score it is shown with, so that score is too high: measured again, "
         "expect less. The random block is the mean over all single blocks.",
         intervals.draw,
     ),

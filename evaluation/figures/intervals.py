@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evaluation.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, bars, heading, panels, save, styled
+from evaluation.figures.style import BLUE, GREY, INK, ORANGE, PALE, bars, heading, panels, save, styled
 from evaluation.landmarks import Landmark, landmarks
 from evaluation.view import StudyView
 
@@ -35,9 +35,10 @@ def draw(view: StudyView, path: Path) -> bool:
 
 def _panel(axis: Axes, found: list[Landmark]) -> None:
     for row, mark in enumerate(found):
-        score, colour = mark.score, GREEN if mark.chosen else _COLOURS[mark.kind]
+        score, colour = mark.score, _COLOURS[mark.kind]
         axis.errorbar([score.value], [row], xerr=bars(*np.array([[score.value], [score.low], [score.high]])),
-                      fmt=_MARKERS[mark.kind], color=colour, markersize=6, elinewidth=1.6, capsize=3)  # fmt: skip
+                      fmt=_MARKERS[mark.kind], color=colour, markersize=6,
+                      markerfacecolor="white" if mark.chosen else colour, elinewidth=1.6, capsize=3)  # fmt: skip
         if mark.kind == "anchor":
             axis.axvline(score.value, color=PALE, linewidth=1, linestyle="--", zorder=0)
     axis.set_yticks(range(len(found)), [mark.label for mark in found])
@@ -47,7 +48,17 @@ def _panel(axis: Axes, found: list[Landmark]) -> None:
     keys = [Line2D([], [], marker=_MARKERS[kind], color=_COLOURS[kind], linestyle="", label=_MEANING[kind])
             for kind in kinds]  # fmt: skip
     if any(mark.chosen for mark in found):
-        keys.append(Line2D([], [], marker="o", color=GREEN, linestyle="", label="chosen by its score: too high"))
+        keys.append(
+            Line2D(
+                [],
+                [],
+                marker="o",
+                color=BLUE,
+                markerfacecolor="white",
+                linestyle="",
+                label="chosen by its score: too high",
+            )
+        )
     axis.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.4, -0.3 if len(found) < 6 else -0.2), ncols=2,
                 fontsize=8.5, handletextpad=0.2)  # fmt: skip
     axis.spines["left"].set_color(GREY)

@@ -17,7 +17,7 @@ from evaluation.comparison import Comparison
 from evaluation.view import StudyView
 
 # Okabe and Ito (2008).
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6E6E6E"
 INK, PALE, FAINT = "#222222", "#C9C9C9", "#ECECEC"
 DIVERGING = LinearSegmentedColormap.from_list("orange_white_blue", [ORANGE, "#F6C9A8", "#FFFFFF", "#9CCBE8", "#004C7A"])
 """From losses over nothing to gains; light in the middle."""
