@@ -29,15 +29,17 @@ def chosen_episodes(comparisons: Sequence[Comparison], most: int = MOST) -> tupl
     played = sum(c.after_IK.size for comparison in comparisons for arm in comparison.arms for c in arm.cells)
     if len(cells) > most:
         cells = [cells[place] for place in evenly(len(cells), most)]
-    per_cell = max(most // len(cells), 1) if cells else 0
+    per_cell = max(most // len(cells), 1)
     found: list[dict[str, Any]] = []
     for comparison, cell in cells:
         items = comparison.result.panel["items"]
-        shown = [items[place] for place in evenly(len(items), per_cell)]
+        shown = {items[place] for place in evenly(len(items), per_cell)}
         found += [_episode(comparison, cell, row) for row in _rows(cell) if row.item in shown and row.sample == 0]
+    whole = all(len(comparison.result.panel["items"]) <= per_cell for comparison in comparisons)
+    which = "every panel item" if whole else f"the same {per_cell} panel items, spread evenly over the panel,"
+    arms = "every arm" if len(cells) < most else f"{len(cells)} arms"
     how = (
-        f"{len(found)} of {played} episodes after training: of every arm its first training seed, of the same "
-        f"{per_cell if cells else 0} panel items, spread evenly over the panel, the first attempt."
+        f"{len(found)} of {played} episodes after training: of {arms} its first training seed, of {which} one attempt."
     )
     return found, how
 

@@ -53,7 +53,7 @@ def headline(comparison: Comparison, profile: Profile | None) -> str:
     if gain < 0:
         return f"Full training lowered the score, by {-gain:.3f}: there is no gain to recover."
     if best is None:
-        return "No single block has been trained, so the question is open."
+        return "No single block has a result yet, so the question is open."
     if profile is None or not np.isfinite(profile.contribution_L).any():
         found = best.contribution
         if found is None or not found.resolved:

@@ -55,10 +55,9 @@ def _panel(axis: Axes, found: Sequence[Cost], of: Callable[[Cost], float]) -> No
     places = [last + apart * (1 + number) for number in range(len(several))]
     axis.plot(blocks, [of(cost) for cost in single], "o", color=BLUE, markersize=4.5)
     axis.plot(places, [of(cost) for cost in several], "s", color=ORANGE, markersize=5)
-    step = max(1, round(last / 5))
-    axis.set_xticks([*range(0, last + 1, step), *places], [*map(str, range(0, last + 1, step)),
-                    *(cost.layer for cost in several)])  # fmt: skip
-    for label in axis.get_xticklabels()[len(axis.get_xticklabels()) - len(several) :]:
+    marked = list(range(0, last + 1, max(1, round(last / 5)))) if blocks else []
+    axis.set_xticks([*marked, *places], [*map(str, marked), *(cost.layer for cost in several)])
+    for label in axis.get_xticklabels()[len(marked) :]:
         label.set(rotation=35, ha="right", rotation_mode="anchor")
     largest = np.nanmax([0.0, *(value for cost in found if np.isfinite(value := of(cost)))])
     axis.set_ylim(0, 1.15 * largest if largest else 1)

@@ -174,7 +174,7 @@ def test_the_console_shows_no_error(study: Path, tmp_path: Path) -> None:
     document, console = open_page(study / "report.html", tmp_path / "profile")
     assert console == []
     assert "taken over" not in document.split("</title>")[0]
-    assert document.count('<article class="episode') == 12 and "cosine = 4 / √(5 × 5) = 0.8000" in document
+    assert document.count('<article class="episode') == 12 and "cosine = 5 / √(6 × 6) = 0.8333" in document
 
 
 def test_an_error_would_be_seen_and_foreign_script_does_not_run(study: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def verdict(write_cell: WriteCell, **arms: int) -> Verdict:
         ({"at15": 40}, "There is no result of full training yet, so no contribution can be computed."),
         ({"full": 7, "at15": 40}, "Not answered: full training's own gain cannot be told from 0."),
         ({"full": 0, "at15": 40}, "Full training lowered the score, by 0.100: there is no gain to recover."),
-        ({"full": 40}, "No single block has been trained, so the question is open."),
+        ({"full": 40}, "No single block has a result yet, so the question is open."),
         ({"full": 40, "at15": 20}, "Block 15 alone recovers a part of full training's gain: C = 0.41 ["),
         ({"full": 40, "at15": 39}, "Block 15 alone cannot be told from full training: C = 0.97 ["),
         ({"full": 25, "at15": 58}, "Block 15 alone gains more than full training: C = 2.74 ["),
