@@ -108,10 +108,14 @@ def _compared(
 
 
 def _estimate(
-    measure: Measure, gain_a_L: NDArray[np.float64], gain_b_L: NDArray[np.float64], true_RL: Pair, confidence: float,
+    measure: Measure,
+    gain_a_L: NDArray[np.float64],
+    gain_b_L: NDArray[np.float64],
+    true_RL: Pair,
+    confidence: float,
     n_permutations: int,
-) -> Estimate:  # fmt: skip
-    """A rank correlation, the interval of that of the true gains, and a permutation p-value (Phipson and Smyth 2010)."""
+) -> Estimate:
+    """A rank correlation, the interval of the true gains' one, and a permutation p-value (Phipson and Smyth 2010)."""
     value = float(measure(gain_a_L[None], gain_b_L[None])[0])
     shuffled_PL = np.random.default_rng(0).permuted(np.tile(gain_b_L, (n_permutations, 1)), axis=1)
     null_P = measure(np.broadcast_to(gain_a_L, shuffled_PL.shape), shuffled_PL)
