@@ -75,9 +75,8 @@ def agreements(profiles: Sequence[Profile], *, n_permutations: int = 4999) -> li
             names = [f"{profile.name} · seed {profile.seeds[seed]}" for seed in (s, t)]
             gains = profile.seed_gain_SL[s], profile.seed_gain_SL[t]
             draws = profile.seed_draws_RSL[:, s], profile.seed_draws_RSL[:, t]
-            found.append(
-                _compared(*names, "seed", *gains, *draws, profile.confidence, "Same panel items.", n_permutations)
-            )
+            note = "Same panel items."
+            found.append(_compared(*names, "seed", *gains, *draws, profile.confidence, note, n_permutations))
     return found
 
 
@@ -100,11 +99,11 @@ def _compared(
         return Agreement(a, b, kind, blocks, nothing, nothing, f"{note} {why}".strip())
     rows = min(len(draws_a_RL), len(draws_b_RL), _DRAWS)
     away_RL = draws_a_RL[:rows] - gain_a_L, draws_b_RL[:rows] - gain_b_L
-    found = [
-        _estimate(measure, gain_a_L, gain_b_L, *away_RL, confidence, n_permutations)
-        for measure in (_spearman, _kendall)
-    ]
-    return Agreement(a, b, kind, blocks, *found, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
+    true_RL = _true_gains(gain_a_L, gain_b_L, *away_RL)
+    spearman, kendall = (
+        _estimate(measure, gain_a_L, gain_b_L, true_RL, confidence, n_permutations) for measure in (_spearman, _kendall)
+    )
+    return Agreement(a, b, kind, blocks, spearman, kendall, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
 
 
 def _estimate(
