@@ -14,9 +14,11 @@ Shapes: ``_L`` blocks, ``_S`` training seeds, ``_I`` panel items, ``_K`` samples
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +71,7 @@ def planted(setting: Setting, contributions: Sequence[float]) -> Planted:
 
 
 def profile(setting: Setting, base_SIK: NDArray, trained_LSIK: NDArray, task: str, seed: int) -> Profile:
-    """What the report makes of a study."""
+    """What the report makes of a study, learning about seeds from all of its arms."""
     *blocks_SIK, full_SIK = trained_LSIK
     return profile_of_scores(
         base_SIK,
@@ -137,7 +139,7 @@ def _contributions(
     held["band"].append(bool(((found.simultaneous_low_L <= true_L) & (true_L <= found.simultaneous_high_L)).all()))
     base_SI, *trained_SI = complete_items(base_SIK, *trained_LSIK)
     spread = pooled_spread(trained_SI)
-    for block in range(len(CONTRIBUTIONS)):
+    for block in (NEGATIVE, 5, TIE):
         low, high = fieller_interval(
             base_SI, trained_SI[-1], trained_SI[block], confidence=0.95, seeds_match=True, spread=spread
         )
@@ -150,25 +152,35 @@ def _contributions(
 
 COLUMNS = ("mean", "mean, own seeds", "gain", "two arms", "C", "C < 0", "C = 1", "C, own seeds", "Fieller", "band",
            "Spearman", "resolved", "false block", "Holm")  # fmt: skip
+RATES = ("resolved", "false block", "Holm")
 
 
 def row(setting: Setting, held: dict[str, list[bool]]) -> str:
-    """One line of the table, in per cent."""
-    shares = [f"{100 * np.mean(held[name]):.1f}" if held.get(name) else "-" for name in COLUMNS]
+    """One line of the table, in per cent; bold where an interval covers less than 93 or more than 97 per cent."""
+    shares = []
+    for name in COLUMNS:
+        text = f"{100 * np.mean(held[name]):.1f}" if held.get(name) else "-"
+        off = name not in RATES and text != "-" and not 93 <= float(text) <= 97
+        shares.append(f"**{text}**" if off else text)
     return f"| {setting.words} | {' | '.join(shares)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
+    """Print the table, or write it into a page in place of the one that is there."""
     parser = argparse.ArgumentParser(description="Coverage of the intervals, by simulated studies.")
     parser.add_argument("--draws", type=int, default=1000, help="studies per row (1000)")
     parser.add_argument("--only", default="", help="rows whose first columns hold this text, e.g. '64 x 4 | 3'")
+    parser.add_argument("--into", type=Path, help="a Markdown page, e.g. docs/calibration.md")
     options = parser.parse_args(arguments)
-    print(f"| panel | seeds | base to full | {' | '.join(COLUMNS)} |")
-    print(f"| {' | '.join(['---'] * (len(COLUMNS) + 3))} |")
+    lines = [f"| panel | seeds | base to full | {' | '.join(COLUMNS)} |", f"|{' --- |' * (len(COLUMNS) + 3)}"]
+    print("\n".join(lines), flush=True)
     for setting in settings():
         if options.only in setting.words:
-            print(row(setting, measure(setting, options.draws)), flush=True)
+            lines.append(row(setting, measure(setting, options.draws)))
+            print(lines[-1], flush=True)
+    if options.into:
+        before, *_, after = re.split(r"(?:^\|.*\n)+", options.into.read_text(), flags=re.MULTILINE)
+        options.into.write_text(before + "\n".join(lines) + "\n" + after)
 
 
 if __name__ == "__main__":

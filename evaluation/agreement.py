@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.shape import Estimate, Profile
+from evaluation.stats import percentiles
 
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+Measure = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 KINDS = ("task", "model", "algorithm")
 FEWEST_BLOCKS = 4
 _DRAWS = 2000
@@ -72,9 +75,8 @@ def agreements(profiles: Sequence[Profile], *, n_permutations: int = 4999) -> li
             names = [f"{profile.name} · seed {profile.seeds[seed]}" for seed in (s, t)]
             gains = profile.seed_gain_SL[s], profile.seed_gain_SL[t]
             draws = profile.seed_draws_RSL[:, s], profile.seed_draws_RSL[:, t]
-            found.append(
-                _compared(*names, "seed", *gains, *draws, profile.confidence, "Same panel items.", n_permutations)
-            )
+            note = "Same panel items."
+            found.append(_compared(*names, "seed", *gains, *draws, profile.confidence, note, n_permutations))
     return found
 
 
@@ -97,63 +99,70 @@ def _compared(
         return Agreement(a, b, kind, blocks, nothing, nothing, f"{note} {why}".strip())
     rows = min(len(draws_a_RL), len(draws_b_RL), _DRAWS)
     away_RL = draws_a_RL[:rows] - gain_a_L, draws_b_RL[:rows] - gain_b_L
-    found = [
-        _estimate(measure, gain_a_L, gain_b_L, *away_RL, confidence, n_permutations)
-        for measure in (_spearman, _kendall)
-    ]
-    return Agreement(a, b, kind, blocks, *found, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
+    true_RL = _true_gains(gain_a_L, gain_b_L, *away_RL)
+    spearman, kendall = (
+        _estimate(measure, gain_a_L, gain_b_L, true_RL, confidence, n_permutations) for measure in (_spearman, _kendall)
+    )
+    return Agreement(a, b, kind, blocks, spearman, kendall, f"{note} {_neighbours(gain_a_L, gain_b_L)}".strip())
 
 
 def _estimate(
-    measure: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+    measure: Measure,
+    gain_a_L: NDArray[np.float64],
+    gain_b_L: NDArray[np.float64],
+    true_RL: Pair,
+    confidence: float,
+    n_permutations: int,
+) -> Estimate:
+    """A rank correlation, the interval of the true gains' one, and a permutation p-value (Phipson and Smyth 2010)."""
+    value = float(measure(gain_a_L[None], gain_b_L[None])[0])
+    shuffled_PL = np.random.default_rng(0).permuted(np.tile(gain_b_L, (n_permutations, 1)), axis=1)
+    null_P = measure(np.broadcast_to(gain_a_L, shuffled_PL.shape), shuffled_PL)
+    p = float((np.sum(np.abs(null_P) >= abs(value) - 1e-12) + 1) / (n_permutations + 1))
+    low, high = percentiles(measure(*true_RL), confidence)
+    return Estimate(value, low, high, p)
+
+
+def _true_gains(
     gain_a_L: NDArray[np.float64],
     gain_b_L: NDArray[np.float64],
     away_a_RL: NDArray[np.float64],
     away_b_RL: NDArray[np.float64],
-    confidence: float,
-    n_permutations: int,
-) -> Estimate:
-    """A rank correlation, the interval of the true profiles' one, and a permutation p-value.
+) -> Pair:
+    """Draws of two profiles' true gains, given the found ones and their noise.
 
-    The draws' noise is added to profiles that are shrunk to the variance of the true ones, so the draws tell how much
-    noise lowers a correlation (Spearman's attenuation, 1904) and how much it scatters; both are undone on Fisher's
-    scale. Items that both profiles share make their noise alike and raise it: that shift is taken off, too.
+    Noise lowers a correlation (Spearman 1904), and draws that add noise once more would lower it further. So: over the
+    blocks, pairs of true gains scatter with one covariance, found pairs with that plus the noise's. The covariance of
+    the found is drawn (inverse Wishart), the noise's taken off, and each block's pair drawn given what was found
+    (empirical Bayes with normal gains). Items that both profiles share make their noise correlate; that is in it.
     """
-    value = float(measure(gain_a_L[None], gain_b_L[None])[0])
     rng = np.random.default_rng(0)
-    shuffled_PL = rng.permuted(np.tile(gain_b_L, (n_permutations, 1)), axis=1)
-    null_P = measure(np.broadcast_to(gain_a_L, shuffled_PL.shape), shuffled_PL)
-    p = float((np.sum(np.abs(null_P) >= abs(value) - 1e-12) + 1) / (n_permutations + 1))
-    shrunk_a_L, shrunk_b_L = _shrunk(gain_a_L, away_a_RL), _shrunk(gain_b_L, away_b_RL)
-    noisy_a_RL, noisy_b_RL = shrunk_a_L + away_a_RL, shrunk_b_L + away_b_RL
-    kept_a, kept_b = (
-        float(measure(np.broadcast_to(shrunk_L, noisy_RL.shape), noisy_RL).mean())
-        for shrunk_L, noisy_RL in ((shrunk_a_L, noisy_a_RL), (shrunk_b_L, noisy_b_RL))
-    )
-    lowered = kept_a * kept_b
-    if lowered < 0.1:
-        # All that varies is noise: the true profiles may be related in any way.
-        return Estimate(value, -1.0, 1.0, p)
-    draw_R = measure(noisy_a_RL, noisy_b_RL)
-    shift = float(draw_R.mean()) - lowered * value
-    scatter_R = _fisher(draw_R) - _fisher(draw_R.mean())
-    tail = (1 - confidence) / 2
-    ends = np.tanh(_fisher(value) - np.quantile(scatter_R, [1 - tail, tail]))
-    low, high = np.clip((ends - shift) / lowered, -1.0, 1.0)
-    return Estimate(value, float(low), float(high), p)
+    found_2L = np.stack([gain_a_L - gain_a_L.mean(), gain_b_L - gain_b_L.mean()])
+    noise_22 = _noise(away_a_RL, away_b_RL)
+    rows, degrees = len(away_a_RL), len(gain_a_L) - 1
+    scale_22 = found_2L @ found_2L.T + 1e-12 * np.diag(found_2L.var(axis=1))
+    total_R22 = stats.invwishart(degrees, scale_22).rvs(rows, random_state=rng)
+    size_R2, axis_R22 = np.linalg.eigh(total_R22 - noise_22)
+    true_R22 = np.einsum("rij,rj,rkj->rik", axis_R22, np.maximum(size_R2, 1e-9 * noise_22.trace() + 1e-18), axis_R22)
+    kept_R22 = true_R22 @ np.linalg.inv(true_R22 + noise_22)
+    left_R22 = true_R22 - kept_R22 @ true_R22
+    size_R2, axis_R22 = np.linalg.eigh((left_R22 + left_R22.transpose(0, 2, 1)) / 2)
+    spread_R22 = axis_R22 * np.sqrt(np.maximum(size_R2, 0.0))[:, None, :]
+    drawn_R2L = kept_R22 @ found_2L + spread_R22 @ rng.standard_normal((rows, 2, len(gain_a_L)))
+    return drawn_R2L[:, 0], drawn_R2L[:, 1]
 
 
-def _shrunk(gain_L: NDArray[np.float64], away_RL: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The profile drawn towards its mean until its variance is that of the true gains; flat where all is noise."""
-    apart_RL = away_RL - away_RL.mean(axis=1, keepdims=True)
-    quarter_L, three_quarters_L = np.quantile(apart_RL, [0.25, 0.75], axis=0)
-    noise = float(np.mean(((three_quarters_L - quarter_L) / 1.349) ** 2)) * len(gain_L) / (len(gain_L) - 1)
-    signal = max(0.0, 1 - noise / float(gain_L.var(ddof=1)))
-    return gain_L.mean() + np.sqrt(signal) * (gain_L - gain_L.mean())
-
-
-def _fisher(correlation: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return np.arctanh(np.clip(correlation, -0.999, 0.999))
+def _noise(away_a_RL: NDArray[np.float64], away_b_RL: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance of two profiles' noise, common shifts taken out, averaged over blocks; extreme draws are cut."""
+    cut = []
+    for away_RL in (away_a_RL, away_b_RL):
+        apart_RL = away_RL - away_RL.mean(axis=1, keepdims=True)
+        quarter_L, three_quarters_L = np.quantile(apart_RL, [0.25, 0.75], axis=0)
+        # Three standard deviations of a normal distribution with these quartiles.
+        most_L = 3 * (three_quarters_L - quarter_L) / 1.349
+        cut.append(np.clip(apart_RL, -most_L, most_L))
+    blocks = away_a_RL.shape[1]
+    return np.array([[float(np.mean(x_RL * y_RL)) for y_RL in cut] for x_RL in cut]) * blocks / (blocks - 1)
 
 
 def _spearman(a_RL: NDArray[np.float64], b_RL: NDArray[np.float64]) -> NDArray[np.float64]:

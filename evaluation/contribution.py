@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.fieller import fieller_interval
-from evaluation.stats import as_SIK, complete_items, paired_difference, resampled_means
+from evaluation.fieller import contrast_variance, fieller_interval
+from evaluation.stats import as_SIK, complete_items, constant_interval, paired_difference, resampled_means
 from evaluation.variance import SeedSpread
 
 
@@ -77,7 +77,7 @@ def contribution(
         raise ValueError(f"seeds_match: full has {len(full_SIK)} training seeds, the layer {len(layer_SIK)}")
     arms_SI = complete_items(base_SIK, full_SIK, layer_SIK)
     base, full, layer = (float(arm_SI.mean()) for arm_SI in arms_SI)
-    base_SI, full_SI, _ = arms_SI
+    base_SI, full_SI, layer_SI = arms_SI
     gain = paired_difference(full_SI[..., None], base_SI[..., None], confidence, n_resamples, seed, spread)
     value, low, high, reason, at_least, ends = np.nan, np.nan, np.nan, "", np.nan, (np.nan, np.nan)
     if gain.low <= 0 <= gain.high:
@@ -85,11 +85,14 @@ def contribution(
         reason = f"C is n/a: full training's gain {interval} cannot be told from 0."
     else:
         groups = (0, 1, 1 if seeds_match else 2)
+        ratio = (layer - base) / (full - base)
+        df = None if spread else contrast_variance(*arms_SI, ratio, seeds_match, None)[1]
         base_R, full_R, layer_R = resampled_means(
-            arms_SI, n_resamples=n_resamples, seed=seed, seed_groups=groups, spread=spread
+            arms_SI, n_resamples=n_resamples, seed=seed, seed_groups=groups, spread=spread, df=df
         )
         low, high = _ratio_interval(layer_R - base_R, full_R - base_R, np.sign(gain.value), confidence)
-        value = (layer - base) / (full - base)
+        value, least = ratio, least_half_width(base_SI, full_SI, layer_SI, confidence)
+        low, high = min(low, value - least), max(high, value + least)
         if not np.isfinite([low, high]).all():
             value, low, high = np.nan, np.nan, np.nan
             reason = f"C is n/a: full training's gain {gain.value:+.3f} is so close to 0 that C's interval has no end."
@@ -114,6 +117,17 @@ def contribution(
         fieller_low=ends[0],
         fieller_high=ends[1],
     )
+
+
+def least_half_width(base_SI: np.ndarray, full_SI: np.ndarray, layer_SI: np.ndarray, confidence: float) -> float:
+    """Half the width of C's interval where the layer equals base, or full, on every item: there no draw varies.
+
+    As in ``evaluation.stats.constant_interval``, a few other items might differ. 0 where items do vary.
+    """
+    if min(np.ptp(layer_SI - other_SI.mean(axis=0)) for other_SI in (base_SI, full_SI)) > 1e-12:
+        return 0.0
+    _, most = constant_interval(0.0, layer_SI.shape[1], (-1.0, 1.0), confidence)
+    return most / abs(float(full_SI.mean() - base_SI.mean()))
 
 
 def share_at_least(difference_R: np.ndarray) -> float:

@@ -34,12 +34,12 @@ def fieller_interval(
         Its ends; nan where the set is no interval, because the gain of full may be 0.
     """
     part, gain = float(layer_SI.mean() - base_SI.mean()), float(full_SI.mean() - base_SI.mean())
-
-    def contrast(ratio: float) -> tuple[float, float]:
-        return _contrast_variance(base_SI, full_SI, layer_SI, ratio, seeds_match, spread)
-
     if gain == 0:
         return np.nan, np.nan
+
+    def contrast(ratio: float) -> tuple[float, float]:
+        return contrast_variance(base_SI, full_SI, layer_SI, ratio, seeds_match, spread)
+
     _, df = contrast(part / gain)
     critical = float(stats.t.ppf((1 + confidence) / 2, df)) ** 2
     # The variance is a parabola in the ratio: three points give it.
@@ -54,7 +54,7 @@ def fieller_interval(
     return float((-half_b - root) / a), float((-half_b + root) / a)
 
 
-def _contrast_variance(
+def contrast_variance(
     base_SI: np.ndarray,
     full_SI: np.ndarray,
     layer_SI: np.ndarray,
@@ -62,7 +62,7 @@ def _contrast_variance(
     seeds_match: bool,
     spread: SeedSpread | None,
 ) -> tuple[float, float]:
-    """Variance and degrees of freedom of layer - base - ratio (full - base)."""
+    """Variance of layer - base - ratio (full - base), and its degrees of freedom (Satterthwaite 1946)."""
     base_I, full_I = base_SI.mean(axis=0), full_SI.mean(axis=0)
     if spread is None and seeds_match:
         error, df = standard_error(layer_SI - ratio * full_SI - (1 - ratio) * base_I)

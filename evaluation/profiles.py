@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.comparison import Arm, Comparison
-from evaluation.contribution import ratio_draws, share_at_least
+from evaluation.contribution import least_half_width, ratio_draws, share_at_least
 from evaluation.shape import (
     Concentration,
     Estimate,
@@ -23,7 +23,7 @@ from evaluation.shape import (
     location,
     reliability,
 )
-from evaluation.stats import complete_items, paired_difference, resampled_items, seed_effects
+from evaluation.stats import complete_items, paired_difference, resampled_items, resampled_means
 from evaluation.variance import SeedSpread, standard_error
 
 __all__ = [
@@ -123,21 +123,15 @@ def profile_of_scores(
     base_SI, *trained_SI = complete_items(base_SIK, *blocks_SIK, *([] if full_SIK is None else [full_SIK]))
     blocks_SI = trained_SI[: len(blocks)]
     arms_SI = [base_SI, *trained_SI]
-    base_RS, *items_RS = resampled_items(arms_SI, n_resamples=n_resamples, seed=seed)
-    base_R, *draws = [
-        item_RS.mean(axis=1) + effect_R
-        for item_RS, effect_R in zip(
-            (base_RS, *items_RS),
-            seed_effects(
-                arms_SI,
-                n_resamples=n_resamples,
-                seed=zlib.crc32(f"{task} {model} {algorithm} {seed}".encode()),
-                seed_groups=[0, *[1] * len(blocks), 1 if full_has_seeds else 2][: len(arms_SI)],
-                spread=spread,
-            ),
-            strict=True,
-        )
-    ]
+    base_R, *draws = resampled_means(
+        arms_SI,
+        n_resamples=n_resamples,
+        seed=seed,
+        seed_groups=[0, *[1] * len(blocks), 1 if full_has_seeds else 2][: len(arms_SI)],
+        spread=spread,
+        effects_seed=zlib.crc32(f"{task} {model} {algorithm} {seed}".encode()),
+    )
+    base_RS, *items_RS = resampled_items(arms_SI[: 1 + len(blocks)], n_resamples=n_resamples, seed=seed)
     draws_RL = np.column_stack(draws[: len(blocks)]) - base_R[:, None]
     gain_L = np.array([block_SI.mean() for block_SI in blocks_SI]) - base_SI.mean()
     p_L = np.array([_p_of_no_gain(block_SI - base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
@@ -146,7 +140,8 @@ def profile_of_scores(
         full_SI, full_R = trained_SI[-1], draws[-1] - base_R
         gain = paired_difference(full_SI[..., None], base_SI[..., None], confidence, n_resamples, seed, spread)
         if not gain.low <= 0 <= gain.high:
-            contributions = _contributions(gain_L, draws_RL, gain.value, full_R, confidence)
+            least_L = np.array([least_half_width(base_SI, full_SI, block_SI, confidence) for block_SI in blocks_SI])
+            contributions = _contributions(gain_L, draws_RL, gain.value, full_R, least_L, confidence)
     return Profile(
         task,
         model,
@@ -164,7 +159,7 @@ def profile_of_scores(
         draws_RL=draws_RL,
         seed_gain_SL=np.column_stack([block_SI.mean(axis=1) for block_SI in blocks_SI]) - base_SI.mean(),
         confidence=confidence,
-        seed_draws_RSL=np.stack(items_RS[: len(blocks)], axis=2) - base_RS.mean(axis=1)[:, None, None],
+        seed_draws_RSL=np.stack(items_RS, axis=2) - base_RS.mean(axis=1)[:, None, None],
     )
 
 
@@ -205,6 +200,7 @@ def _contributions(
     draws_RL: NDArray[np.float64],
     full_gain: float,
     full_R: NDArray[np.float64],
+    least_L: NDArray[np.float64],
     confidence: float,
 ) -> tuple[NDArray[np.float64], ...]:
     """C with pointwise interval, band and P(C >= 1), each ``_L``."""
@@ -214,6 +210,7 @@ def _contributions(
     ratio_RL = ratio_RL[usable_RL.all(axis=1)]
     value_L = gain_L / full_gain
     low_L, high_L = np.quantile(ratio_RL, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    low_L, high_L = np.minimum(low_L, value_L - least_L), np.maximum(high_L, value_L + least_L)
     band = simultaneous_band(value_L, low_L, high_L, ratio_RL, confidence)
     at_least_L = np.array([share_at_least(sign * (draw_R - full_R)) for draw_R in draws_RL.T])
     return value_L, low_L, high_L, *band, at_least_L

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from evaluation.variance import SeedSpread, moderated, seed_variance
+from evaluation.variance import SeedSpread, moderated, seed_variance, standard_error
 
 _CHUNK = 1000
 
@@ -78,7 +78,8 @@ def paired_difference(
         confidence: coverage of the interval.
         n_resamples: bootstrap resamples.
         seed: of the resampling.
-        spread: what all arms of the study say about seeds; used where one side has a single seed.
+        spread: what all arms of the study say about seeds. Only for a trained arm against an untrained one: the
+            difference of two trained arms has a seed effect of its own.
 
     Returns:
         The difference with an interval over items; also over training seeds, in pairs where both sides have equally
@@ -92,9 +93,7 @@ def paired_difference(
     seeds, items = max(len(a_SIK), len(b_SIK)), mean_a_SI.shape[1]
     value = float(mean_a_SI.mean() - mean_b_SI.mean())
     if min(len(a_SIK), len(b_SIK)) in (1, seeds):
-        # A difference of two trained arms has a seed effect of its own, which says nothing about one arm's.
-        of_one = spread if min(len(a_SIK), len(b_SIK)) == 1 else None
-        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed, of_one)
+        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed, spread)
     else:
         draw_a_R, draw_b_R = resampled_means([mean_a_SI, mean_b_SI], n_resamples=n_resamples, seed=seed)
         low, high = percentiles(draw_a_R - draw_b_R, confidence)
@@ -137,66 +136,68 @@ def resampled_means(
     seed: int,
     seed_groups: Sequence[int] | None = None,
     spread: SeedSpread | None = None,
+    df: float | None = None,
+    effects_seed: int | None = None,
 ) -> list[np.ndarray]:
     """Draw the means of several arms on one panel anew: the same items for all arms, and training seeds.
 
     Items are a bootstrap. Seeds are too few for one: of three, a bootstrap knows ten sets, and its interval would be
-    that of a normal distribution where Student's t with two degrees of freedom is due. So the seed effect is drawn from
-    its fiducial distribution under a normal model of seeds (generalised confidence intervals, Weerahandi 1993): the
-    variance of the seeds' scores over chi-squared, less what the draw of items already holds, times a normal number.
+    that of a normal distribution where Student's t with two degrees of freedom is due. So what other seeds would add is
+    drawn from a normal model: the variance between seeds, less what the draw of items already holds.
+
+    Without ``spread`` all draws are stretched to Student's t by Satterthwaite's degrees of freedom (1946). With it, the
+    variance between seeds is drawn, too (generalised confidence intervals, Weerahandi 1993).
 
     Args:
         arms_SI: item means of each arm; nan-free, equally many items.
         n_resamples: how many.
-        seed: of the draws.
+        seed: of the draw of items.
         seed_groups: one label per arm; arms with equal labels have the same training seeds, whose effects are drawn
             together. Default: each arm on its own.
         spread: what all arms of the study say about seeds; without it each arm has only its own seeds to go by.
+        df: degrees of freedom without ``spread``; default: the fewest of any arm.
+        effects_seed: of the draw of seed effects; ``seed`` where not given.
 
     Returns:
         ``draw_R`` per arm; a draw may lie a little outside of the bounds of a score.
     """
     drawn_RS = resampled_items(arms_SI, n_resamples=n_resamples, seed=seed)
-    effects_R = seed_effects(arms_SI, n_resamples=n_resamples, seed=seed, seed_groups=seed_groups, spread=spread)
-    return [draw_RS.mean(axis=1) + effect_R for draw_RS, effect_R in zip(drawn_RS, effects_R, strict=True)]
+    rng = np.random.default_rng([seed if effects_seed is None else effects_seed, 1])
+    groups: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    stretch_R = np.ones(n_resamples)
+    if spread is None and any(len(arm_SI) > 1 for arm_SI in arms_SI):
+        df = df or min(standard_error(arm_SI)[1] for arm_SI in arms_SI if len(arm_SI) > 1)
+        stretch_R = np.sqrt(df / rng.chisquare(df, n_resamples))
+    draws = []
+    for arm_SI, draw_RS, group in zip(arms_SI, drawn_RS, seed_groups or range(len(arms_SI)), strict=True):
+        seeds, draw_R = len(arm_SI), draw_RS.mean(axis=1)
+        if seeds > 1:
+            if group not in groups:
+                groups[group] = rng.standard_normal((n_resamples, seeds)), rng.standard_normal(n_resamples)
+            draw_R = draw_R + _seed_effect(arm_SI, *groups[group], spread, rng)
+        draws.append(arm_SI.mean() + stretch_R * (draw_R - arm_SI.mean()))
+    return draws
 
 
-def seed_effects(
-    arms_SI: Sequence[np.ndarray],
-    *,
-    n_resamples: int,
-    seed: int,
-    seed_groups: Sequence[int] | None = None,
-    spread: SeedSpread | None = None,
-) -> list[np.ndarray]:
-    """Draws of what other training seeds would add to each arm's mean, see ``resampled_means``; 0 for one seed."""
-    rng = np.random.default_rng([seed, 1])
-    groups: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    effects = []
-    for arm_SI, group in zip(arms_SI, seed_groups or range(len(arms_SI)), strict=True):
-        seeds = len(arm_SI)
-        if seeds == 1:
-            effects.append(np.zeros(n_resamples))
-            continue
-        if group not in groups:
-            groups[group] = (
-                rng.standard_normal((n_resamples, seeds)),
-                rng.chisquare(seeds - 1, n_resamples) / (seeds - 1),
-                rng.standard_normal(n_resamples),
-            )
-        normal_RS, chi_R, shared_R = groups[group]
-        total, rest = seed_variance(arm_SI)
-        variance, df = moderated(total, seeds - 1, spread)
-        if spread is None:
-            # Arms of a group vary together as their seeds did.
-            apart_S = arm_SI.mean(axis=1) - arm_SI.mean()
-            normal_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
-        else:
-            own_R = rng.standard_normal(n_resamples)
-            normal_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * own_R
-            chi_R = rng.chisquare(df, n_resamples) / df if np.isfinite(df) else np.ones(n_resamples)
-        effects.append(np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * normal_R)
-    return effects
+def _seed_effect(
+    arm_SI: np.ndarray,
+    normal_RS: np.ndarray,
+    shared_R: np.ndarray,
+    spread: SeedSpread | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draws of what other training seeds would add to an arm's mean."""
+    seeds, (total, rest) = len(arm_SI), seed_variance(arm_SI)
+    if spread is None:
+        # Arms of a group vary together as their seeds did.
+        apart_S = arm_SI.mean(axis=1) - arm_SI.mean()
+        normal_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
+        return np.sqrt(max(total - rest, 0.0) / seeds) * normal_R
+    rows = len(shared_R)
+    variance, df = moderated(total, seeds - 1, spread)
+    normal_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * rng.standard_normal(rows)
+    chi_R = rng.chisquare(df, rows) / df if np.isfinite(df) else np.ones(rows)
+    return np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * normal_R
 
 
 def resampled_items(arms_SI: Sequence[np.ndarray], *, n_resamples: int, seed: int) -> list[np.ndarray]:
