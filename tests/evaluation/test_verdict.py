@@ -54,7 +54,7 @@ def test_the_numbers_and_sentences(write_cell: WriteCell) -> None:
     assert numbers["untrained"] == "0.100" and numbers["block 15 alone"] == "0.550" and numbers["panel"] == "60 × 2"
     assert numbers["blocks that gain"] == "2 of 4" and numbers["training seeds"] == "1"
     text = " ".join(found.sentences)
-    assert "Full training gains +0.567 [" in text and "block 15 gains most, C 0.8" in text
+    assert "Full training gains +0.567 [" in text and "block 15 gains most, C 0.79 [" in text
     assert "A block picked without looking gains +0.217 on average." in text
 
 
