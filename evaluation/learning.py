@@ -117,8 +117,9 @@ def _curve(folder: Path, rows: Sequence[dict[str, float]]) -> Curve:
     config = settings(folder)
     # <task>/<model>/<algorithm>/layer=<layer>/seed=<n>; a folder name writes the slashes of a task as dashes.
     task, model, algorithm, layer, seed = folder.parts[-5:]
-    named = {
-        key: config.get(key) if isinstance(config.get(key), dict) else {} for key in ("task", "model", "algorithm")
+    sections = {key: config.get(key) for key in ("task", "model", "algorithm")}
+    named: dict[str, dict[str, Any]] = {
+        key: found if isinstance(found, dict) else {} for key, found in sections.items()
     }
     training = named["algorithm"]
     groups, size = training.get("groups_per_step"), training.get("group_size")
