@@ -26,7 +26,7 @@ from evaluation.comparison import Arm, Comparison
 from evaluation.learning import Curve
 
 WEIGHTS = "checkpoint/step=*/trained.safetensors"
-NO_SIZES = "FLOPs: not known, they need the sizes of the weights, in the checkpoint of layer=full"
+NO_SIZES = "FLOPs are not known: they need the sizes of the weights, which the checkpoint of layer=full holds."
 
 
 @dataclass(frozen=True)

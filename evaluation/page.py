@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.captions import caveats, folded, legend, missing_anchors, provenance
 from evaluation.comparison import ANCHORS, Comparison
+from evaluation.costs import NO_SIZES
 from evaluation.csv_files import type_scores
 from evaluation.figures.gallery import Figure
 from evaluation.formats import HEADERS, cells, inside, title
@@ -58,6 +60,7 @@ def write_pages(view: StudyView, figures: Sequence[Figure]) -> list[Path]:
         ],
         "legend": legend(view.confidence),
         "alone": len(view.comparisons) == 1,
+        "missing": _missing(view),
         "inside": lambda path: inside(view.folder, path),
         "folded": folded,
     }
@@ -80,6 +83,13 @@ def write_pages(view: StudyView, figures: Sequence[Figure]) -> list[Path]:
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
+
+
+def _missing(view: StudyView) -> dict[str, list[str]]:
+    """By figure, in sentences: what it would show if more had been kept."""
+    sizes = any(np.isfinite(cost.flops) for found in view.costs for cost in found)
+    cosines = [f"No cosine between updates: {reason}." for reason in view.no_cosines]
+    return {"audit": cosines, "cost": [] if sizes else [NO_SIZES]}
 
 
 def _shown(figure: Figure, figures: Sequence[Figure]) -> bool:
