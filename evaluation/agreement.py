@@ -72,11 +72,19 @@ def agreements(profiles: Sequence[Profile], *, n_permutations: int = 4999) -> li
         if profile.seed_draws_RSL is None:
             continue
         for s, t in combinations(range(len(profile.seeds)), 2):
-            names = [f"{profile.name} · seed {profile.seeds[seed]}" for seed in (s, t)]
-            gains = profile.seed_gain_SL[s], profile.seed_gain_SL[t]
-            draws = profile.seed_draws_RSL[:, s], profile.seed_draws_RSL[:, t]
-            note = "Same panel items."
-            found.append(_compared(*names, "seed", *gains, *draws, profile.confidence, note, n_permutations))
+            pair = _compared(
+                f"{profile.name} · seed {profile.seeds[s]}",
+                f"{profile.name} · seed {profile.seeds[t]}",
+                "seed",
+                profile.seed_gain_SL[s],
+                profile.seed_gain_SL[t],
+                profile.seed_draws_RSL[:, s],
+                profile.seed_draws_RSL[:, t],
+                profile.confidence,
+                "Same panel items.",
+                n_permutations,
+            )
+            found.append(pair)
     return found
 
 

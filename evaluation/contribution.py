@@ -86,7 +86,7 @@ def contribution(
     else:
         groups = (0, 1, 1 if seeds_match else 2)
         ratio = (layer - base) / (full - base)
-        df = None if spread else contrast_variance(*arms_SI, ratio, seeds_match, None)[1]
+        df = None if spread else contrast_variance(base_SI, full_SI, layer_SI, ratio, seeds_match, None)[1]
         base_R, full_R, layer_R = resampled_means(
             arms_SI, n_resamples=n_resamples, seed=seed, seed_groups=groups, spread=spread, df=df
         )
@@ -98,7 +98,9 @@ def contribution(
             reason = f"C is n/a: full training's gain {gain.value:+.3f} is so close to 0 that C's interval has no end."
         else:
             at_least = share_at_least(np.sign(gain.value) * (layer_R - full_R))
-            ends = fieller_interval(*arms_SI, confidence=confidence, seeds_match=seeds_match, spread=spread)
+            ends = fieller_interval(
+                base_SI, full_SI, layer_SI, confidence=confidence, seeds_match=seeds_match, spread=spread
+            )
         if np.isfinite(value) and gain.value < 0:
             reason = f"Full training lowered the score by {-gain.value:.3f}: C is a share of that loss."
     return Contribution(

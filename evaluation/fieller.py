@@ -42,7 +42,7 @@ def fieller_interval(
 
     _, df = contrast(part / gain)
     critical = float(stats.t.ppf((1 + confidence) / 2, df)) ** 2
-    # The variance is a parabola in the ratio: three points give it.
+    # The variance is a parabola in the ratio, but where a seed variance of 0 is cut: three points give it.
     at_0, at_1, at_minus_1 = (contrast(ratio)[0] for ratio in (0.0, 1.0, -1.0))
     square, mixed = (at_1 + at_minus_1) / 2 - at_0, (at_1 - at_minus_1) / 2
     a = gain**2 - critical * square

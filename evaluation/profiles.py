@@ -135,7 +135,7 @@ def profile_of_scores(
     draws_RL = np.column_stack(draws[: len(blocks)]) - base_R[:, None]
     gain_L = np.array([block_SI.mean() for block_SI in blocks_SI]) - base_SI.mean()
     p_L = np.array([_p_of_no_gain(block_SI - base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
-    contributions = (np.full(len(blocks), np.nan),) * 6
+    contributions: tuple[NDArray[np.float64], ...] = (np.full(len(blocks), np.nan),) * 6
     if full_SIK is not None:
         full_SI, full_R = trained_SI[-1], draws[-1] - base_R
         gain = paired_difference(full_SI[..., None], base_SI[..., None], confidence, n_resamples, seed, spread)

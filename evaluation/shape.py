@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -102,11 +103,7 @@ def concentration(profile: Profile) -> Concentration:
     """Effective number of blocks (inverse Simpson index) and the share of the gain in the top 1, 3, 5 and 10."""
     return Concentration(
         effective_blocks=_estimate(profile, _effective, (1.0, float(len(profile.blocks_L)))),
-        top_share={
-            k: _estimate(profile, lambda gain_RL, k=k: _top(gain_RL, k), (0.0, 1.0))
-            for k in TOP
-            if k < len(profile.blocks_L)
-        },
+        top_share={k: _estimate(profile, partial(_top, k=k), (0.0, 1.0)) for k in TOP if k < len(profile.blocks_L)},
     )
 
 

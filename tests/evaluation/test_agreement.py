@@ -32,7 +32,7 @@ def test_the_values_are_those_of_scipy(slope: Profile) -> None:
     assert (found.kind, found.n_blocks) == ("algorithm", 10)
     assert found.spearman.value == pytest.approx(stats.spearmanr(slope.gain_L, other.gain_L).statistic)
     assert found.kendall.value == pytest.approx(stats.kendalltau(slope.gain_L, other.gain_L).statistic)
-    assert found.spearman.p == 0.01 and found.spearman.high == pytest.approx(1.0)
+    assert found.spearman.p == 0.01 and found.spearman.high > 0.95
 
 
 def test_permutation_p_is_that_of_scipy(slope: Profile) -> None:

@@ -27,7 +27,7 @@ def test_no_gain_is_seldom_resolved() -> None:
 
 def test_a_row_of_the_table() -> None:
     line = row(Setting(64, 4, 3, 0.08, 0.65), {"mean": [True, True, False, True]})
-    assert line.startswith("| 64 x 4 | 3 | 0.08 to 0.65 | 75.0 | - |") and line.count("|") == len(COLUMNS) + 4
+    assert line.startswith("| 64 x 4 | 3 | 0.08 to 0.65 | **75.0** | - |") and line.count("|") == len(COLUMNS) + 4
 
 
 def test_planted_scores_are_the_true_ones() -> None:

@@ -52,8 +52,8 @@ def test_seeds_alone_give_students_t() -> None:
 
 def test_many_arms_pool_their_seeds() -> None:
     rng = np.random.default_rng(0)
-    alike = pooled_spread([arm(rng, 3, 100, 0.06, 0.3, 0.0) for _ in range(60)])
-    assert alike is not None and alike.variance == pytest.approx(0.06**2, rel=0.3) and alike.df > 20
+    alike = pooled_spread([arm(rng, 3, 100, 0.06, 0.3, 0.0) for _ in range(400)])
+    assert alike is not None and alike.variance == pytest.approx(0.06**2, rel=0.2) and alike.df > 8
     different = pooled_spread([arm(rng, 3, 100, sd, 0.3, 0.0) for sd in (0.002, 0.2) * 30])
     assert different is not None and different.df < 4
 
@@ -66,7 +66,8 @@ def test_what_arms_share_is_found() -> None:
         spread = pooled_spread([common + arm(rng, 3, 100, 0.05, 0.3, 0.1) for _ in range(20)])
         assert spread is not None
         found.append(spread.correlation)
-    assert np.mean(found) == pytest.approx(0.5, abs=0.15)
+    # Half of the variance is common; a ratio of variances of three seeds is 0.4 on average.
+    assert 0.3 < np.mean(found) < 0.55
 
 
 def test_few_arms_or_one_seed_pool_nothing() -> None:
