@@ -78,7 +78,8 @@ def legend(confidence: float) -> str:
     """What the columns mean."""
     return (
         "C = (S_layer - S_base) / (S_full - S_base), S the mean outcome on the panel; base is 0, full 1. "
-        f"Gain: after minus before, paired by item. [low, high]: {confidence:.0%} bootstrap intervals."
+        f"Gain: after minus before, paired by item. [low, high]: {confidence:.0%} intervals over panel items, and over "
+        "training seeds where there are several; each for one arm named beforehand."
     )
 
 
@@ -88,10 +89,14 @@ def caveats(comparison: Comparison) -> list[str]:
     trained = [arm for arm in arms if arm.layer != "base"]
     cells = [cell for arm in arms for cell in arm.cells]
     resolved = [arm for arm in trained if arm.contribution and arm.contribution.resolved]
-    notes = [*_anchor_notes(comparison), *_seed_notes(trained)]
+    notes = [*_anchor_notes(comparison), *_seed_notes(trained, comparison.spread is not None)]
     notes += sorted({arm.contribution.reason for arm in trained if arm.contribution and arm.contribution.reason})
     if ties := [arm.layer for arm in trained if arm.contribution and arm.contribution.tie]:
         notes.append(f"Exact tie with full training on this panel: layer {', '.join(ties)}.")
+    if apart := [arm.layer for arm in resolved if _fieller_differs(arm)]:
+        notes.append(
+            f"Fieller's interval of C is another one: layer {', '.join(apart)}. Trust neither to the last digit."
+        )
     if len(resolved) >= 5:
         notes.append(f"The best of {len(resolved)} is a maximum of noisy numbers: measured again, expect less.")
     if len({cell.result.steps for arm in trained for cell in arm.cells}) > 1:
@@ -121,13 +126,26 @@ def _anchor_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _seed_notes(trained: list[Arm]) -> list[str]:
+def _fieller_differs(arm: Arm) -> bool:
+    """True where an end of the interval is more than a quarter of its width away from Fieller's, or that has no end."""
+    found = arm.contribution
+    assert found is not None
+    apart = max(abs(found.low - found.fieller_low), abs(found.high - found.fieller_high))
+    return not apart <= 0.25 * (found.high - found.low) + 0.005
+
+
+def _seed_notes(trained: list[Arm], pooled: bool) -> list[str]:
     notes = []
     if single := [arm.layer for arm in trained if len(arm.seeds) == 1]:
         which = "" if len(single) == len(trained) else f" for layer {', '.join(single)}"
         notes.append(f"One training seed{which}: the intervals cover the choice of panel items, not luck in training.")
     if few := {len(arm.seeds) for arm in trained} & {2, 3}:
-        notes.append(f"{min(few)} training seeds show little of the spread between seeds: those intervals are rough.")
+        learnt = (
+            "how much luck in training matters is learnt from all trained arms together, as far as they are alike"
+            if pooled
+            else "they show little of the luck in training, so Student's t makes those intervals wide"
+        )
+        notes.append(f"{min(few)} training seeds: {learnt}.")
     if len({tuple(arm.seeds) for arm in trained}) > 1:
         notes.append("The arms have different training seeds: compare them with care.")
     return notes

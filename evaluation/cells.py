@@ -10,8 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.learning import progress
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Result, ResultError, read_result, read_rows, score_array
 from evaluation.stats import complete_items
+
+
+class UnfinishedError(ResultError):
+    """A cell has no result yet."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Cell:
     after_IK: np.ndarray
     truncated: float
     """Share of the episodes after training in which an answer hit the token limit."""
+    type_I: tuple[str, ...] = ()
+    """The task type of each panel item; empty strings where the task names no types."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Problem:
 
     path: Path
     reason: str
+    unfinished: bool = False
+    """A cell without a result, not a fault: it is running, or was stopped."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,12 @@ def read_cell(folder: Path) -> Cell:
     """Read one finished cell; a cell that took no step may have one evaluation for both phases.
 
     Raises:
-        ResultError: a file is missing or bad, or the rows and ``result.json`` disagree.
+        UnfinishedError: a file is not there yet.
+        ResultError: a file is bad, or the rows and ``result.json`` disagree.
     """
     for name in (RESULT_FILE, EPISODES_FILE):
         if not (folder / name).is_file():
-            raise ResultError(f"unfinished: no {name}")
+            raise UnfinishedError(f"unfinished: no {name}; {progress(folder)}")
     result, path = read_result(folder / RESULT_FILE), folder / EPISODES_FILE
     rows = read_rows(path)
     before = [row for row in rows if row.phase == "before"]
@@ -66,7 +76,9 @@ def read_cell(folder: Path) -> Cell:
         if abs(found - expected) > 1e-6:
             raise ResultError(f"{path}: phase {phase}: the rows' score is {found}, {RESULT_FILE} says {expected}")
     before_IK, after_IK = scores
-    return Cell(folder, result, before_IK, after_IK, sum(row.truncated for row in after) / len(after))
+    type_of = {row.item: row.task_type for row in after if row.task_type}
+    types = tuple(type_of.get(item, "") for item in result.panel["items"])
+    return Cell(folder, result, before_IK, after_IK, sum(row.truncated for row in after) / len(after), types)
 
 
 def read_study(folder: Path) -> StudyCells:
@@ -77,5 +89,5 @@ def read_study(folder: Path) -> StudyCells:
         try:
             cells.append(read_cell(cell))
         except (OSError, ValueError) as error:
-            problems.append(Problem(cell, str(error)))
+            problems.append(Problem(cell, str(error), isinstance(error, UnfinishedError)))
     return StudyCells(folder, cells, problems)

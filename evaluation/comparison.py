@@ -15,7 +15,8 @@ import numpy as np
 from evaluation.cells import Cell, Problem, StudyCells
 from evaluation.contribution import Contribution, contribution
 from evaluation.results import Result
-from evaluation.stats import Interval, mean_interval, paired_difference
+from evaluation.stats import Interval, complete_items, mean_interval, paired_difference
+from evaluation.variance import SeedSpread, pooled_spread
 
 ANCHORS = ("base", "full")
 
@@ -68,6 +69,13 @@ class Comparison:
     arms: list[Arm]
     base_from: str
     """Where S_base comes from: ``base cell``, ``before identical``, ``before differs`` or nothing."""
+    spread: SeedSpread | None = None
+    """What all trained arms together say about training seeds."""
+
+    @property
+    def base_SIK(self) -> np.ndarray:
+        """Scores of the untrained model, one seed: the base cell's, else those before the others trained."""
+        return _base_scores({arm.layer: arm.cells for arm in self.arms})[0]
 
     @property
     def result(self) -> Result:
@@ -137,14 +145,15 @@ def _comparison(cells: list[Cell], confidence: float) -> tuple[Comparison, list[
     for cell in sorted(cells, key=_order):
         by_layer.setdefault(cell.result.layer, []).append(cell)
     base_SIK, base_from = _base_scores(by_layer)
+    spread = _spread(by_layer)
     arms, problems = [], []
     for layer, members in by_layer.items():
         try:
-            arms.append(_arm(layer, members, base_SIK, by_layer.get("full", []), confidence))
+            arms.append(_arm(layer, members, base_SIK, by_layer.get("full", []), confidence, spread))
         except ValueError as error:
             # Environments broke so often that nothing is left to pair; the other arms still count.
             problems.append(Problem(members[0].folder.parent, str(error)))
-    return Comparison(arms, base_from), problems
+    return Comparison(arms, base_from, spread), problems
 
 
 def _order(cell: Cell) -> tuple:
@@ -165,9 +174,37 @@ def _base_scores(by_layer: dict[str, list[Cell]]) -> tuple[np.ndarray, str]:
     return first.before_IK[None], "before identical" if same else "before differs"
 
 
-def _arm(layer: str, cells: list[Cell], base_SIK: np.ndarray, full: Sequence[Cell], confidence: float) -> Arm:
+def _spread(by_layer: dict[str, list[Cell]]) -> SeedSpread | None:
+    """What the trained arms say about seeds: those arms that have the training seeds which most arms have."""
+    trained = [cells for layer, cells in by_layer.items() if layer != "base"]
+    if not trained:
+        return None
+    (common, _), *_ = Counter(_seeds(cells) for cells in trained).most_common()
+    arms_SIK = [np.stack([cell.after_IK for cell in cells]) for cells in trained if _seeds(cells) == common]
+    try:
+        return pooled_spread(complete_items(*arms_SIK))
+    except ValueError:
+        # No item has a score in all arms: every arm goes by its own seeds.
+        return None
+
+
+def _seeds(cells: Sequence[Cell]) -> tuple[int, ...]:
+    return tuple(cell.result.seed for cell in cells)
+
+
+def _arm(
+    layer: str,
+    cells: list[Cell],
+    base_SIK: np.ndarray,
+    full: Sequence[Cell],
+    confidence: float,
+    spread: SeedSpread | None,
+) -> Arm:
     after_SIK = np.stack([cell.after_IK for cell in cells])
     before_SIK = np.stack([cell.before_IK for cell in cells])
+    if all(np.array_equal(cell.before_IK, cells[0].before_IK, equal_nan=True) for cell in cells):
+        # The untrained model is one measurement, however many seeds trained after it.
+        before_SIK = before_SIK[:1]
     found = None
     if layer not in ANCHORS and full:
         found = contribution(
@@ -175,13 +212,14 @@ def _arm(layer: str, cells: list[Cell], base_SIK: np.ndarray, full: Sequence[Cel
             np.stack([cell.after_IK for cell in full]),
             after_SIK,
             confidence=confidence,
-            seeds_match=[cell.result.seed for cell in cells] == [cell.result.seed for cell in full],
+            seeds_match=_seeds(cells) == _seeds(full),
+            spread=spread,
         )
     return Arm(
         layer=layer,
         cells=cells,
         score_before=float(np.mean([cell.result.score_before for cell in cells])),
-        score=mean_interval(after_SIK, confidence),
-        gain=None if layer == "base" else paired_difference(after_SIK, before_SIK, confidence),
+        score=mean_interval(after_SIK, confidence, spread=None if layer == "base" else spread),
+        gain=None if layer == "base" else paired_difference(after_SIK, before_SIK, confidence, spread=spread),
         contribution=found,
     )

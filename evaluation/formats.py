@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.captions import caveats, legend, missing_anchors, provenance
+from evaluation.captions import caveats, missing_anchors
 from evaluation.cells import Problem
 from evaluation.comparison import ANCHORS, Arm, Comparison
+from evaluation.findings import findings
 from evaluation.stats import Interval
 
 HEADERS = {
@@ -61,28 +62,6 @@ def spread(interval: Interval, sign: str = "") -> str:
     return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
 
 
-def as_markdown(
-    folder: Path, comparisons: Sequence[Comparison], problems: Sequence[Problem], confidence: float, figure: str | None
-) -> str:
-    """The report as a page: figure where there is one, tables, captions."""
-    lines = [f"# Study {comparisons[0].result.study}", ""]
-    if figure:
-        lines += [f"![Contribution of each block against its relative depth]({figure})", ""]
-    for comparison in comparisons:
-        lines += [f"## {title(comparison)}", "", _markdown_row(list(HEADERS))]
-        lines += [_markdown_row([":---" if side == "left" else "---:" for side in HEADERS.values()])]
-        lines += [_markdown_row(cells(arm)) for arm in comparison.arms]
-        lines += ["", *(f"{sentence}  " for sentence in [*provenance(comparison), legend(confidence)]), ""]
-        lines += [f"- {sentence}" for sentence in caveats(comparison)]
-        if owed := missing_anchors(comparison, folder):
-            lines += ["", "Run what is missing:", "", "```sh", owed, "```"]
-        lines.append("")
-    if problems:
-        lines += ["## Left out", ""]
-        lines += [f"- `{inside(folder, problem.path)}`: {problem.reason}" for problem in problems]
-    return "\n".join(lines).rstrip() + "\n"
-
-
 def as_data(
     folder: Path, comparisons: Sequence[Comparison], problems: Sequence[Problem], confidence: float
 ) -> dict[str, Any]:
@@ -104,6 +83,7 @@ def as_data(
                 "temperature": comparison.result.panel["temperature"],
                 "panel_seed": comparison.result.panel["seed"],
                 "base_from": comparison.base_from,
+                "findings": findings(comparison, confidence),
                 "arms": [_arm_data(arm) for arm in comparison.arms],
                 "caveats": caveats(comparison),
                 "missing_anchors": missing_anchors(comparison, folder),
@@ -163,7 +143,3 @@ def _blocks(arm: Arm) -> str:
     if len(blocks) > 1 and blocks == list(range(blocks[0], blocks[-1] + 1)):
         return f"{blocks[0]}-{blocks[-1]}"
     return ",".join(map(str, blocks))
-
-
-def _markdown_row(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"

@@ -1,35 +1,33 @@
 """Report on a study: ``python -m evaluation.report runs/default [--json] [--confidence 0.95]``.
 
-Prints one table per task, model and algorithm; writes ``report.md`` and ``contribution.png`` into the study's folder.
+Prints one table per task, model and algorithm; writes ``report.html``, ``report.md``, figures and ``csv/`` into the
+study's folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
-from evaluation.cells import Problem, StudyCells, read_cell, read_study
-from evaluation.comparison import Comparison, compare
-from evaluation.formats import HEADERS, as_data, as_markdown, cells, inside, spread, title
-from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
-from evaluation.stats import mean_interval, paired_difference
+from evaluation.cells import StudyCells, read_study
+from evaluation.formats import as_data, inside, title
+from evaluation.tables import as_tables, summary_table
+from evaluation.verdict import headline
+from evaluation.view import StudyView, view_study
 
-FIGURE, PAGE = "contribution.png", "report.md"
+__all__ = ["main", "summary_table", "write_report"]
+
 _RESULTS = "*/*/*/layer=*/seed=*/result.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report; return 0, or 2 where there is no finished cell to report on."""
+    """Print the report; return 0, or 2 where there is no finished cell to report on or the folder cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.report", description="Report on a study.")
     parser.add_argument("study", type=Path, help="the study's folder, e.g. runs/default")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
@@ -42,103 +40,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not study.cells:
         print(_nothing_in(study), file=sys.stderr)
         return 2
-    from evaluation.plots import draw_contributions  # here, so that a run which prints its table needs no matplotlib
-
-    comparisons, problems = compare(study, confidence)
-    drawn = draw_contributions(comparisons, folder / FIGURE, confidence)
-    page = as_markdown(folder, comparisons, problems, confidence, FIGURE if drawn else None)
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    view = view_study(study, confidence)
+    if not view.comparisons:
+        print(_nothing_in(StudyCells(folder, [], view.problems)), file=sys.stderr)
+        return 2
+    try:
+        written = write_report(view)
+    except OSError as error:
+        print(f"error: the report cannot be written: {error}", file=sys.stderr)
+        return 2
     if options.json:
-        print(json.dumps(as_data(folder, comparisons, problems, confidence), indent=1, allow_nan=False))
+        print(json.dumps(as_data(folder, view.comparisons, view.problems, confidence), indent=1, allow_nan=False))
         return 0
     console = Console()
     if not console.is_terminal:
         # A pipe has no width of its own: fold nothing.
         console = Console(width=240, color_system=None)
-    console.print(as_tables(folder, comparisons, problems, confidence, console.width))
-    console.print(Text(f"Written: {folder / PAGE}" + (f", {folder / FIGURE}" if drawn else "")))
+    console.print(as_tables(folder, view.comparisons, view.problems, confidence, console.width))
+    for comparison, profile in zip(view.comparisons, view.profiles, strict=True):
+        console.print(Text(f"{title(comparison)}: {headline(comparison, profile)}"))
+    figures = ", ".join(path.name for path in written if path.suffix == ".png")
+    console.print(Text(f"Written: {folder / 'report.html'} (open it in a browser), report.md, csv/ and {figures}"))
     return 0
 
 
-def as_tables(
-    folder: Path, comparisons: Sequence[Comparison], problems: Sequence[Problem], confidence: float, width: int
-) -> RenderableType:
-    """The report for a terminal ``width`` columns wide: tables, and below each what to know about it."""
-    parts: list[RenderableType] = []
-    for comparison in comparisons:
-        parts += [Text(title(comparison), style="bold"), *_tables(comparison, width)]
-        parts += [Text(sentence) for sentence in [*provenance(comparison), legend(confidence)]]
-        parts += [Text(f"* {sentence}") for sentence in caveats(comparison)]
-        if owed := missing_anchors(comparison, folder):
-            parts += [Text("Run what is missing:"), Text(f"  {folded(owed)}")]
-        parts.append(Text())
-    if problems:
-        parts.append(Text(f"Left out ({len(problems)}):"))
-        parts += [Text(f"  {inside(folder, problem.path)}: {problem.reason}") for problem in problems]
-        parts.append(Text())
-    return Group(*parts)
-
-
-def _tables(comparison: Comparison, width: int) -> list[Table]:
-    """One table where it fits; else scores and the rest apart, at the narrowest with intervals under their numbers."""
-    rows = [dict(zip(HEADERS, cells(arm), strict=True)) for arm in comparison.arms]
-    scores = ("layer", "seeds", "before", "after", "gain", "contribution C")
-    rest = ("layer", *(name for name in HEADERS if name not in scores))
-    stacked = [{name: text.replace(" [", "\n[") for name, text in row.items()} for row in rows]
-    layouts = [[_table(tuple(HEADERS), rows)], [_table(scores, rows), _table(rest, rows)]]
-    unbound = Console(width=1000)
-    for tables in layouts:
-        if unbound.measure(tables[0]).maximum <= width:
-            return tables
-    return [_table(scores, stacked), _table(rest, rows)]
-
-
-def _table(names: Sequence[str], rows: Sequence[dict[str, str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        table.add_column(name, justify="left" if HEADERS[name] == "left" else "right")
-    for row in rows:
-        table.add_row(*(Text(row[name]) for name in names))
-    return table
-
-
-def summary_table(result: Result, folder: Path) -> RenderableType:
-    """What one run ends with: its scores, where its files are, and the commands that make a study of it.
-
-    Args:
-        result: the finished cell.
-        folder: where it lies, ``runs/<study>/<task>/<model>/<algorithm>/layer=<layer>/seed=<n>``.
+def write_report(view: StudyView) -> list[Path]:
+    """Write figures, CSV files and pages into the study's folder; return their paths.
 
     Raises:
-        ResultError: the folder's rows are bad or disagree with its result.
+        OSError: the folder cannot be written.
     """
-    cell = read_cell(folder)
-    name = f"{result.task} · {result.model} · {result.algorithm} · layer {result.layer} · seed {result.seed}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("score")
-    table.add_column("value [95 % interval]", justify="right")
-    table.add_row("before", spread(mean_interval(cell.before_IK)))
-    covers = "The model as it came, untrained."
-    if result.layer != "base":
-        covers = "One training seed: the intervals cover the choice of panel items only."
-        table.add_row("after", spread(mean_interval(cell.after_IK)))
-        table.add_row("gain, paired", spread(paired_difference(cell.after_IK, cell.before_IK), "+"))
-    if result.greedy:
-        table.add_row("greedy", " -> ".join(f"{score:.3f}" for score in result.greedy.values()))
-    for task_type, part in result.by_task_type.items():
-        interval = f"{part['score']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
-        table.add_row(f"{task_type}, {part['items']} items", f"{part['score_before']:.3f} -> {interval}")
-    panel, study, last = result.panel, folder.parents[4], result.n_blocks - 1
-    blocks = sorted({0, result.n_blocks // 2, last})
-    layers = ["base", "full", *map(str, blocks)]
-    lines = [
-        f"{result.source}, split {result.split}; {len(panel['items'])} items x {panel['samples']} samples. {covers}",
-        f"Files in {folder}: {RESULT_FILE}, {EPISODES_FILE} (every attempt), audit.json, metrics.jsonl, config.yaml",
-        "Next, the anchors and three blocks, then what each contributes:",
-        f"  {folded(command(result, study, layers, [result.seed]))}",
-        f"  python -m evaluation.report {shlex.quote(str(study))}",
-    ]
-    return Group(Text(name, style="bold"), table, *map(Text, lines))
+    # Here, so that a run which only prints its table needs neither matplotlib nor jinja2.
+    from evaluation.csv_files import write_csv
+    from evaluation.figures.gallery import draw_all
+    from evaluation.page import write_pages
+
+    figures = draw_all(view)
+    drawn = [view.folder / f"{figure.name}.png" for figure in figures]
+    return [*write_pages(view, figures), *drawn, *write_csv(view)]
 
 
 def _nothing_in(study: StudyCells) -> str:

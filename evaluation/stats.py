@@ -1,6 +1,6 @@
 """Intervals of panel scores: what would have come out with other panel items and other training seeds.
 
-Shapes: ``_S`` training seeds, ``_I`` panel items, ``_K`` samples per item, ``_R`` resamples, ``_A`` arms x seeds.
+Shapes: ``_S`` training seeds, ``_I`` panel items, ``_K`` samples per item, ``_R`` draws, ``_A`` arms x seeds.
 
 Samples of one item answer the same question, so the item is the unit that is resampled and its samples stay together.
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+
+from evaluation.variance import SeedSpread, moderated, seed_variance, standard_error
 
 _CHUNK = 1000
 
@@ -29,7 +31,13 @@ class Interval:
     n_seeds: int = 1
 
 
-def mean_interval(scores: np.ndarray, confidence: float = 0.95, n_resamples: int = 4000, seed: int = 0) -> Interval:
+def mean_interval(
+    scores: np.ndarray,
+    confidence: float = 0.95,
+    n_resamples: int = 4000,
+    seed: int = 0,
+    spread: SeedSpread | None = None,
+) -> Interval:
     """Mean outcome with a bootstrap interval over panel items, and over training seeds where there are several.
 
     Args:
@@ -38,23 +46,29 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95, n_resamples: int
         confidence: coverage of the interval.
         n_resamples: bootstrap resamples.
         seed: of the resampling.
+        spread: what all arms of the study say about seeds (``evaluation.variance.pooled_spread``).
 
     Returns:
-        The mean of the item means. One training seed: BCa over items (Efron 1987). Several: percentiles over items
-        and seeds. All items alike: ``constant_interval``.
+        The mean of the item means with percentiles of ``resampled_means``; where all items are alike,
+        ``constant_interval``.
 
     Raises:
         ValueError: the shape is neither, or no item has a score.
     """
     scores_SIK = as_SIK(scores)
     (mean_SI,) = complete_items(scores_SIK)
-    low, high = _interval_of(mean_SI, (0.0, 1.0), confidence, n_resamples, seed)
+    low, high = _interval_of(mean_SI, (0.0, 1.0), confidence, n_resamples, seed, spread)
     seeds, items = mean_SI.shape
     return Interval(float(mean_SI.mean()), low, high, items, scores_SIK.shape[2], seeds)
 
 
 def paired_difference(
-    a: np.ndarray, b: np.ndarray, confidence: float = 0.95, n_resamples: int = 10000, seed: int = 0
+    a: np.ndarray,
+    b: np.ndarray,
+    confidence: float = 0.95,
+    n_resamples: int = 10000,
+    seed: int = 0,
+    spread: SeedSpread | None = None,
 ) -> Interval:
     """Mean of ``a`` minus mean of ``b`` on the same panel, with an interval that uses the pairing.
 
@@ -64,10 +78,12 @@ def paired_difference(
         confidence: coverage of the interval.
         n_resamples: bootstrap resamples.
         seed: of the resampling.
+        spread: what all arms of the study say about seeds. Only for a trained arm against an untrained one: the
+            difference of two trained arms has a seed effect of its own.
 
     Returns:
-        The difference, bootstrapped over items; also over training seeds, in pairs where both sides have equally many
-        (seed s of ``a`` belongs to seed s of ``b``), else each side on its own.
+        The difference with an interval over items; also over training seeds, in pairs where both sides have equally
+        many (seed s of ``a`` belongs to seed s of ``b``), else each side on its own.
 
     Raises:
         ValueError: the panels differ in size, or no item has a score on both sides.
@@ -77,7 +93,7 @@ def paired_difference(
     seeds, items = max(len(a_SIK), len(b_SIK)), mean_a_SI.shape[1]
     value = float(mean_a_SI.mean() - mean_b_SI.mean())
     if min(len(a_SIK), len(b_SIK)) in (1, seeds):
-        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed)
+        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed, spread)
     else:
         draw_a_R, draw_b_R = resampled_means([mean_a_SI, mean_b_SI], n_resamples=n_resamples, seed=seed)
         low, high = percentiles(draw_a_R - draw_b_R, confidence)
@@ -114,22 +130,83 @@ def complete_items(*arms_SIK: np.ndarray) -> list[np.ndarray]:
 
 
 def resampled_means(
-    arms_SI: Sequence[np.ndarray], *, n_resamples: int, seed: int, seed_groups: Sequence[int] | None = None
+    arms_SI: Sequence[np.ndarray],
+    *,
+    n_resamples: int,
+    seed: int,
+    seed_groups: Sequence[int] | None = None,
+    spread: SeedSpread | None = None,
+    df: float | None = None,
+    effects_seed: int | None = None,
 ) -> list[np.ndarray]:
-    """Bootstrap means of several arms on one panel: the same items for all arms, and training seeds.
+    """Draw the means of several arms on one panel anew: the same items for all arms, and training seeds.
+
+    Items are a bootstrap. Seeds are too few for one: of three, a bootstrap knows ten sets, and its interval would be
+    that of a normal distribution where Student's t with two degrees of freedom is due. So what other seeds would add is
+    drawn from a normal model: the variance between seeds, less what the draw of items already holds.
+
+    Without ``spread`` all draws are stretched to Student's t by Satterthwaite's degrees of freedom (1946). With it, the
+    variance between seeds is drawn, too (generalised confidence intervals, Weerahandi 1993).
 
     Args:
         arms_SI: item means of each arm; nan-free, equally many items.
         n_resamples: how many.
-        seed: of the resampling.
-        seed_groups: one label per arm; arms with equal labels have their training seeds drawn together. Default: each
-            arm on its own.
+        seed: of the draw of items.
+        seed_groups: one label per arm; arms with equal labels have the same training seeds, whose effects are drawn
+            together. Default: each arm on its own.
+        spread: what all arms of the study say about seeds; without it each arm has only its own seeds to go by.
+        df: degrees of freedom without ``spread``; default: the fewest of any arm.
+        effects_seed: of the draw of seed effects; ``seed`` where not given.
 
     Returns:
-        ``draw_R`` per arm. Of S > 1 training seeds S - 1 are drawn (Rao and Wu 1988): with few seeds, drawing S would
-        understate their variance by (S - 1) / S.
+        ``draw_R`` per arm; a draw may lie a little outside of the bounds of a score.
     """
-    rng = np.random.default_rng(seed)
+    drawn_RS = resampled_items(arms_SI, n_resamples=n_resamples, seed=seed)
+    rng = np.random.default_rng([seed if effects_seed is None else effects_seed, 1])
+    groups: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    stretch_R = np.ones(n_resamples)
+    if spread is None and any(len(arm_SI) > 1 for arm_SI in arms_SI):
+        df = df or min(standard_error(arm_SI)[1] for arm_SI in arms_SI if len(arm_SI) > 1)
+        stretch_R = np.sqrt(df / rng.chisquare(df, n_resamples))
+    draws = []
+    for arm_SI, draw_RS, group in zip(arms_SI, drawn_RS, seed_groups or range(len(arms_SI)), strict=True):
+        seeds, draw_R = len(arm_SI), draw_RS.mean(axis=1)
+        if seeds > 1:
+            if group not in groups:
+                groups[group] = rng.standard_normal((n_resamples, seeds)), rng.standard_normal(n_resamples)
+            draw_R = draw_R + _seed_effect(arm_SI, *groups[group], spread, rng)
+        draws.append(arm_SI.mean() + stretch_R * (draw_R - arm_SI.mean()))
+    return draws
+
+
+def _seed_effect(
+    arm_SI: np.ndarray,
+    normal_RS: np.ndarray,
+    shared_R: np.ndarray,
+    spread: SeedSpread | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draws of what other training seeds would add to an arm's mean."""
+    seeds, (total, rest) = len(arm_SI), seed_variance(arm_SI)
+    if spread is None:
+        # Arms of a group vary together as their seeds did.
+        apart_S = arm_SI.mean(axis=1) - arm_SI.mean()
+        normal_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
+        return np.sqrt(max(total - rest, 0.0) / seeds) * normal_R
+    rows = len(shared_R)
+    variance, df = moderated(total, seeds - 1, spread)
+    normal_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * rng.standard_normal(rows)
+    chi_R = rng.chisquare(df, rows) / df if np.isfinite(df) else np.ones(rows)
+    return np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * normal_R
+
+
+def resampled_items(arms_SI: Sequence[np.ndarray], *, n_resamples: int, seed: int) -> list[np.ndarray]:
+    """Bootstrap means of every seed of every arm over the same items: ``draw_RS`` per arm.
+
+    A bootstrap of I items is narrower than it should be, by sqrt((I - 1) / I) and by the normal in place of Student's
+    t; its draws are spread by both (Hesterberg 2015, the expanded percentile interval).
+    """
+    rng = np.random.default_rng([seed, 0])
     n_items = arms_SI[0].shape[1]
     stacked_AI = np.concatenate(arms_SI)
     chunks = []
@@ -138,16 +215,15 @@ def resampled_means(
         picks = rng.integers(n_items, size=(rows, n_items)) + n_items * np.arange(rows)[:, None]
         count_RI = np.bincount(picks.ravel(), minlength=rows * n_items).reshape(rows, n_items)
         chunks.append(count_RI.astype(float) @ stacked_AI.T / n_items)
-    mean_RA = np.concatenate(chunks)
-    weights: dict[int, np.ndarray] = {}
-    draws, first = [], 0
-    for arm, group in zip(arms_SI, seed_groups or range(len(arms_SI)), strict=True):
-        if group not in weights:
-            drawn = max(len(arm) - 1, 1)
-            weights[group] = rng.multinomial(drawn, np.full(len(arm), 1 / len(arm)), size=n_resamples) / drawn
-        draws.append((mean_RA[:, first : first + len(arm)] * weights[group]).sum(axis=1))
-        first += len(arm)
-    return draws
+    mean_A = stacked_AI.mean(axis=1)
+    mean_RA = mean_A + _expansion(n_items) * (np.concatenate(chunks) - mean_A)
+    return np.split(mean_RA, np.cumsum([len(arm_SI) for arm_SI in arms_SI])[:-1], axis=1)
+
+
+def _expansion(n_items: int) -> float:
+    if n_items < 2:
+        return 1.0
+    return float(np.sqrt(n_items / (n_items - 1)) * stats.t.ppf(0.975, n_items - 1) / stats.norm.ppf(0.975))
 
 
 def percentiles(draw_R: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -169,18 +245,16 @@ def constant_interval(
 
 
 def _interval_of(
-    mean_SI: np.ndarray, bounds: tuple[float, float], confidence: float, n_resamples: int, seed: int
+    mean_SI: np.ndarray,
+    bounds: tuple[float, float],
+    confidence: float,
+    n_resamples: int,
+    seed: int,
+    spread: SeedSpread | None,
 ) -> tuple[float, float]:
     """Interval of the mean of ``mean_SI``, whose entries lie within ``bounds``."""
     if np.ptp(mean_SI) < 1e-12:
         return constant_interval(float(mean_SI.mean()), mean_SI.shape[1], bounds, confidence)
-    if len(mean_SI) == 1:
-        options = {"confidence_level": confidence, "n_resamples": n_resamples, "batch": _CHUNK, "method": "BCa"}
-        with warnings.catch_warnings():
-            # Nearly constant items have no BCa interval; the percentiles below stand in.
-            warnings.simplefilter("ignore", category=stats.DegenerateDataWarning)
-            drawn = stats.bootstrap((mean_SI[0],), np.mean, random_state=np.random.default_rng(seed), **options)
-        found = drawn.confidence_interval
-        if np.isfinite([found.low, found.high]).all():
-            return float(found.low), float(found.high)
-    return percentiles(resampled_means([mean_SI], n_resamples=n_resamples, seed=seed)[0], confidence)
+    (draw_R,) = resampled_means([mean_SI], n_resamples=n_resamples, seed=seed, spread=spread)
+    low, high = percentiles(draw_R, confidence)
+    return max(low, bounds[0]), min(high, bounds[1])

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from synthetic_study import WriteCell
 
+from evaluation import report
 from evaluation.captions import command, folded
 from evaluation.report import main, summary_table
 from evaluation.results import read_result
@@ -34,6 +35,12 @@ def study(write_cell: WriteCell) -> Path:
     return folder.parents[4]
 
 
+@pytest.fixture(autouse=True)
+def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about what is printed; ``test_page.py`` is about files, whose figures take seconds."""
+    monkeypatch.setattr(report, "write_report", lambda view: [])
+
+
 def printed(study: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     assert main([str(study), *options]) == 0
     return capsys.readouterr().out
@@ -51,14 +58,6 @@ def test_the_table_by_hand(study: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Data: generated arithmetic, split test; 40 items x 2 samples" in text
     assert "One training seed: the intervals cover the choice of panel items" in text
     assert "Left out" not in text and "Run what is missing" not in text
-
-
-def test_the_page_and_the_figure(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed(study, capsys)
-    page = (study / "report.md").read_text()
-    assert "| 15 | 15 | 0.52 | 0 | 0.100 | 0.450 [" in page and "(contribution.png)" in page
-    assert str(study) not in page.replace(f"runs_dir={study.parent}", "")
-    assert (study / "contribution.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_says_the_same(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +88,6 @@ def test_no_gain_is_not_applicable(write_cell: WriteCell, capsys: pytest.Capture
     study = write_cell(BASE, solved(20), layer="15").parents[4]
     text = printed(study, capsys)
     assert " n/a " in text and "C is n/a: full training's gain +0.025 [" in text
-    assert not (study / "contribution.png").exists()
     (comparison,) = json.loads(printed(study, capsys, "--json"))["comparisons"]
     assert comparison["arms"][-1]["contribution"]["value"] is None
 

@@ -140,7 +140,7 @@ def test_a_study_keeps_what_can_be_read(write_cell: WriteCell) -> None:
     reasons = {problem.path.parent.name: problem.reason for problem in study.problems}
     assert "line 13: torn" in reasons["layer=16"]
     assert "the rows' score is 0.58" in reasons["layer=17"] and "says 0.9" in reasons["layer=17"]
-    assert reasons["layer=18"] == "unfinished: no result.json"
+    assert reasons["layer=18"] == "unfinished: no result.json; no steps are logged"
     assert stale.is_dir()
 
 

@@ -1,0 +1,1 @@
+"""A study's figures: one file each, whose ``draw(view, path) -> bool`` says whether there was anything to draw."""

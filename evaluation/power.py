@@ -1,0 +1,285 @@
+"""How large must a study be? ``python -m evaluation.power [STUDY] [--difference 0.1] [--in C|score]``.
+
+How many panel items, samples per item and training seeds tell two trained arms apart whose true scores differ by d.
+The noise is estimated from a finished study, or planted: ``--base 0.08 --full 0.65``.
+
+Shapes: ``_S`` training seeds, ``_I`` panel items, ``_K`` samples per item.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from evaluation.cells import read_study
+from evaluation.comparison import Comparison, compare
+from evaluation.planted import Planted
+from evaluation.stats import as_SIK
+from evaluation.variance import seed_variance
+
+SEEDS, SAMPLES = (1, 2, 3, 5, 8, 12), (1, 2, 4, 8, 16)
+_MOST_ITEMS = 100_000
+
+
+@dataclass(frozen=True)
+class DifferenceNoise:
+    """Variances of the difference of two trained arms that answer the same items with the same training seeds."""
+
+    item: float
+    """Items on which one arm is better than the other, whatever the seed."""
+    seed: float
+    """Luck of training, moving a whole arm."""
+    seed_item: float
+    """Luck of training, item by item."""
+    sampling: float
+    """Luck of one sampled answer per arm."""
+
+    def error(self, items: int, samples: int, seeds: int, arms: int) -> tuple[float, float]:
+        """Standard error of the difference and its degrees of freedom (Satterthwaite 1946).
+
+        Args:
+            items: panel items.
+            samples: per item.
+            seeds: training seeds; with 1 the luck of training is in no interval, so it is left out here, too.
+            arms: trained arms whose seeds are pooled for the variance of luck.
+        """
+        rest = self.seed_item + self.sampling / samples
+        of_items = (self.item + rest / seeds) / items
+        of_seeds = self.seed / seeds if seeds > 1 else 0.0
+        parts = of_items**2 / max(items - 1, 1)
+        if seeds > 1:
+            parts += (of_seeds + rest / (seeds * items)) ** 2 / ((seeds - 1) * arms)
+        variance = of_items + of_seeds
+        return float(np.sqrt(variance)), variance**2 / parts if parts > 0 else np.inf
+
+
+def noise_of(a_SIK: NDArray[np.float64], b_SIK: NDArray[np.float64]) -> DifferenceNoise:
+    """Variance components of ``a - b`` by the analysis of variance; none is below 0.
+
+    Args:
+        a_SIK: outcomes of one arm, free of nan.
+        b_SIK: outcomes of another on the same items; seed s and sample k belong together.
+    """
+    apart_SIK = as_SIK(a_SIK) - as_SIK(b_SIK)
+    seeds, items, samples = apart_SIK.shape
+    mean_SI = apart_SIK.mean(axis=2)
+    sampling = float(apart_SIK.var(axis=2, ddof=1).mean()) if samples > 1 else 0.0
+    of_items = float(mean_SI.mean(axis=0).var(ddof=1))
+    if seeds == 1:
+        return DifferenceNoise(max(of_items - sampling / samples, 0.0), 0.0, 0.0, sampling)
+    total, rest = seed_variance(mean_SI)
+    rest *= items
+    return DifferenceNoise(
+        item=max(of_items - rest / seeds, 0.0),
+        seed=max(total - rest / items, 0.0),
+        seed_item=max(rest - sampling / samples, 0.0),
+        sampling=sampling,
+    )
+
+
+def mean_noise(noises: Sequence[DifferenceNoise]) -> DifferenceNoise:
+    """The average of each variance."""
+    return DifferenceNoise(*np.mean([(n.item, n.seed, n.seed_item, n.sampling) for n in noises], axis=0).tolist())
+
+
+def power(
+    noise: DifferenceNoise,
+    difference: float,
+    *,
+    items: int,
+    samples: int,
+    seeds: int,
+    arms: int = 1,
+    confidence: float = 0.95,
+) -> float:
+    """Chance that the interval of a true ``difference`` leaves out 0, by the noncentral t distribution."""
+    error, df = noise.error(items, samples, seeds, arms)
+    if error == 0:
+        return 1.0 if difference else 0.0
+    df = min(df, 1e6)
+    critical, centre = stats.t.ppf((1 + confidence) / 2, df), abs(difference) / error
+    return float(stats.nct.sf(critical, df, centre) + stats.nct.cdf(-critical, df, centre))
+
+
+def items_needed(
+    noise: DifferenceNoise,
+    difference: float,
+    *,
+    samples: int,
+    seeds: int,
+    arms: int = 1,
+    wanted: float = 0.8,
+    confidence: float = 0.95,
+) -> int | None:
+    """The fewest panel items that give the ``wanted`` power; None where no number of items does."""
+
+    def enough(items: int) -> bool:
+        options = {"items": items, "samples": samples, "seeds": seeds, "arms": arms}
+        return power(noise, difference, confidence=confidence, **options) >= wanted  # type: ignore[arg-type]
+
+    low, high = 1, 2
+    while not enough(high):
+        if high >= _MOST_ITEMS:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def noise_of_study(comparison: Comparison) -> tuple[DifferenceNoise, int] | None:
+    """Noise averaged over all pairs of trained arms with the same seeds, and how many arms there are.
+
+    Returns:
+        None with fewer than two such arms.
+    """
+    trained = [arm for arm in comparison.arms if arm.layer != "base"]
+    arms = [arm for arm in trained if arm.seeds == trained[0].seeds]
+    complete_I = np.all([np.isfinite(arm.after_SIK).all(axis=(0, 2)) for arm in arms], axis=0) if arms else np.array([])
+    if len(arms) < 2 or complete_I.sum() < 2:
+        return None
+    scores = [arm.after_SIK[:, complete_I] for arm in arms]
+    return mean_noise([noise_of(a_SIK, b_SIK) for a_SIK, b_SIK in combinations(scores, 2)]), len(arms)
+
+
+def planted_noise(base: float, full: float, difference: float) -> DifferenceNoise:
+    """Noise of full against an arm that scores ``difference`` less, from one very large simulated study.
+
+    Raises:
+        ValueError: a score outside of (0, 1).
+    """
+    study = Planted(base, [full, full - difference if full - difference > 0 else full / 2])
+    _, trained_LSIK = study.draw(np.random.default_rng(0), items=2000, samples=4, seeds=60)
+    return noise_of(*trained_LSIK)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; return 0, or 2 where the study has nothing to estimate the noise from."""
+    options = _parsed(arguments)
+    try:
+        found = _sources(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    console = Console()
+    for name, noise, gain, arms in found:
+        difference = options.difference * (abs(gain) if options.unit == "C" else 1.0)
+        console.print(f"[bold]{name}[/bold]", highlight=False)
+        console.print(_words(noise, options, difference, gain), highlight=False)
+        console.print(_table(noise, options, difference, arms))
+    return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m evaluation.power", description="How large must a study be?")
+    parser.add_argument("study", type=Path, nargs="?", help="a study to estimate the noise from, e.g. runs/laptop")
+    parser.add_argument("--base", type=float, default=0.08, help="without a study: true score of base (0.08)")
+    parser.add_argument("--full", type=float, default=0.65, help="without a study: true score of full (0.65)")
+    parser.add_argument("--blocks", type=int, default=30, help="without a study: trained arms (30)")
+    parser.add_argument("--difference", type=float, default=0.2, help="what two arms truly differ by (0.2)")
+    parser.add_argument("--in", dest="unit", choices=("C", "score"), default="C", help="unit of the difference (C)")
+    parser.add_argument("--items", type=int, default=64, help="show the power of this panel: items (64)")
+    parser.add_argument("--samples", type=int, default=4, help="... samples per item (4)")
+    parser.add_argument("--seeds", type=int, default=3, help="... training seeds (3)")
+    parser.add_argument("--power", type=float, default=0.8, help="chance to see the difference (0.8)")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the interval (0.95)")
+    options = parser.parse_args(arguments)
+    for name in ("power", "confidence"):
+        if not 0 < getattr(options, name) < 1:
+            parser.error(f"--{name} must lie between 0 and 1, found {getattr(options, name)}")
+    if options.difference <= 0 or min(options.items, options.samples, options.seeds, options.blocks) < 1:
+        parser.error("--difference must be above 0, and --items, --samples, --seeds and --blocks at least 1")
+    return options
+
+
+def _sources(options: argparse.Namespace) -> list[tuple[str, DifferenceNoise, float, int]]:
+    """Name, noise, full gain and number of arms of every comparison of the study, or of the planted one."""
+    if options.study is None:
+        gain = options.full - options.base
+        apart = options.difference * (abs(gain) if options.unit == "C" else 1.0)
+        noise = planted_noise(options.base, options.full, apart)
+        return [(f"Planted: base {options.base:g}, full {options.full:g}", noise, gain, options.blocks)]
+    comparisons, _ = compare(read_study(options.study))
+    found = []
+    for comparison in comparisons:
+        full, measured = comparison.arm("full"), noise_of_study(comparison)
+        if measured and (full is not None or options.unit == "score"):
+            gain = full.gain.value if full is not None and full.gain is not None else float("nan")
+            result = comparison.result
+            found.append((f"{result.task} · {result.model} · {result.algorithm}", measured[0], gain, measured[1]))
+    if not found:
+        raise ValueError(
+            f"{options.study}: nothing to estimate the noise from. It takes two finished trained arms with the same "
+            "training seeds, and full for --in C. Without a study: --base 0.08 --full 0.65."
+        )
+    return found
+
+
+def _words(noise: DifferenceNoise, options: argparse.Namespace, difference: float, gain: float) -> str:
+    unit = f"{options.difference:g} in C, {difference:.3f} in score" if options.unit == "C" else f"{difference:g}"
+    deviations = ", ".join(
+        f"{word} {np.sqrt(value):.3f}"
+        for word, value in (
+            ("items", noise.item),
+            ("training seeds", noise.seed),
+            ("seeds by item", noise.seed_item),
+            ("one answer", noise.sampling),
+        )
+    )
+    return (
+        f"Two arms that differ by {unit} (full gains {gain:+.3f}).\n"
+        f"Standard deviations of their difference: {deviations}."
+    )
+
+
+def _table(noise: DifferenceNoise, options: argparse.Namespace, difference: float, arms: int) -> Table:
+    """Items needed by seeds and samples; below, the power of the panel asked about."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"Panel items for power {options.power:g} at {options.confidence:.0%} confidence",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("training seeds", justify="right")
+    for samples in SAMPLES:
+        table.add_column(f"{samples} sample{'s' if samples > 1 else ''}", justify="right")
+    for seeds in SEEDS:
+        needed = [
+            items_needed(
+                noise,
+                difference,
+                samples=samples,
+                seeds=seeds,
+                arms=arms,
+                wanted=options.power,
+                confidence=options.confidence,
+            )
+            for samples in SAMPLES
+        ]
+        table.add_row(f"{seeds}{'*' if seeds == 1 else ''}", *("never" if n is None else f"{n:,}" for n in needed))
+    size = {"items": options.items, "samples": options.samples, "seeds": options.seeds, "arms": arms}
+    chance = power(noise, difference, confidence=options.confidence, **size)
+    table.caption = (
+        f"{options.items} items x {options.samples} samples, {options.seeds} seeds: power {chance:.2f}. "
+        "* With one seed: tells these trained models apart, not what training does. "
+        f"The luck of training is learnt from {arms} arms. One difference named beforehand; for the best of many, "
+        "expect to need more."
+    )
+    return table
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
