@@ -18,6 +18,7 @@ from algorithms.group import run_group
 from algorithms.layers import LayerError, parse_layer
 from algorithms.screen import abbreviated, console
 from algorithms.setting import Setting
+from algorithms.trackers import hand_to_sweep
 from algorithms.workers.single import start_verl
 from conf.schema import Config
 from evaluation.report import summary_table
@@ -95,6 +96,9 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
     if finished := [arm for arm in arms if arm.result]:
         which = finished[0].cell.folder if len(arms) == 1 else _layers(finished)
         console().print(f"finished before, nothing to do: {which}", highlight=False)
+        for arm in finished:
+            if arm.result:
+                hand_to_sweep(setting.config, arm.cell.folder, arm.result)
     if not unfinished:
         return
     start_verl(setting.machine)
