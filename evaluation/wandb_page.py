@@ -32,10 +32,10 @@ FIGURES = {
     "cost": "What it cost",
 }
 _WIDTH = 24  # columns of a report's grid
-_ARM_COLUMNS = (
-    "task model algorithm layer blocks depth seeds before after after_low after_high gain gain_low gain_high C C_low "
-    "C_high tie why_not"
-).split()
+_ARM_COLUMNS = [
+    "task", "model", "algorithm", "layer", "blocks", "depth", "seeds", "before", "after", "after_low", "after_high",
+    "gain", "gain_low", "gain_high", "C", "C_low", "C_high", "tie", "why_not",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

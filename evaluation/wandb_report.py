@@ -24,15 +24,10 @@ from evaluation import report as study_report
 from evaluation.cells import Cell, read_study
 from evaluation.comparison import compare
 from evaluation.results import Result
-from evaluation.wandb_run import CellName, publish, run_id
+from evaluation.wandb_run import LOGIN, CellName, WandbError, publish, run_id
 
 SPEC_FILE = "wandb_report.json"
-_LOGIN = "run `wandb login` or set WANDB_API_KEY (and WANDB_BASE_URL for a server of your own)"
 _OFFLINE = "--dry-run writes the report's specification and sends nothing"
-
-
-class WandbReportError(UserError, RuntimeError):
-    """The report cannot be made or sent; the message says what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,16 +55,16 @@ def make(options: argparse.Namespace) -> None:
     """Do what the command line asks for.
 
     Raises:
-        WandbReportError: No finished cell, a package is missing, no account, or the server refused.
+        WandbError: No finished cell, a package is missing, no account, or the server refused.
     """
     try:
         from evaluation.wandb_page import Material, blocks
     except ImportError as error:
-        raise WandbReportError(f"{error}; install what reports need: pip install 'onelayer[wandb]'") from error
+        raise WandbError(f"{error}; install what reports need: pip install 'onelayer[wandb]'") from error
     folder = options.study
     study = read_study(folder)
     if not study.cells:
-        raise WandbReportError(f"study folder {folder} holds no finished cell; python -m evaluation.report says more")
+        raise WandbError(f"study folder {folder} holds no finished cell; python -m evaluation.report says more")
     comparisons, problems = compare(study, options.confidence)
     material = Material(folder, comparisons, problems, options.confidence, figures=_figures(folder, options.confidence))
     offline = options.dry_run or os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
@@ -94,7 +89,7 @@ def make(options: argparse.Namespace) -> None:
     try:
         page.save()
     except Exception as error:  # the client raises whatever its transport does
-        raise WandbReportError(f"the server did not take the report: {error}; --new makes another one") from error
+        raise WandbError(f"the server did not take the report: {error}; --new makes another one") from error
     _write(folder, page, {"entity": entity, "project": options.project, "id": page.id, "url": page.url})
     print(f"Report: {page.url}\nWritten: {folder / SPEC_FILE}")
 
@@ -112,7 +107,7 @@ def _signed_in(entity: str | None) -> str:
     """The entity to write to.
 
     Raises:
-        WandbReportError: No key, a key that the server refuses, or no server.
+        WandbError: No key, a key that the server refuses, or no server.
     """
     import wandb
 
@@ -120,9 +115,9 @@ def _signed_in(entity: str | None) -> str:
         api = wandb.Api(timeout=30)
         found = entity or api.default_entity
     except Exception as error:  # usage, authentication, transport: the client has a class for each
-        raise WandbReportError(f"W&B cannot be used: {error}; {_LOGIN}; {_OFFLINE}") from error
+        raise WandbError(f"W&B cannot be used: {error}; {LOGIN}; {_OFFLINE}") from error
     if not found:
-        raise WandbReportError(f"W&B names no entity for this key; say --entity=<user or team>; {_OFFLINE}")
+        raise WandbError(f"W&B names no entity for this key; say --entity=<user or team>; {_OFFLINE}")
     return found
 
 

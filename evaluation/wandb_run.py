@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conf.errors import UserError
 from conf.schema import TrackerConfig
 from evaluation.cells import read_cell
 from evaluation.results import RESULT_FILE, Result
@@ -20,10 +21,17 @@ METRICS_FILE = "metrics.jsonl"
 ID_FILE = Path("wandb") / "run_id"
 AUDIT = "relative_change"
 """The key of the bar chart: relative weight change of every block."""
-_SUMMARY = (
-    "score_before low_before high_before score low high steps n_blocks learning_rate seconds tokens_per_second "
-    "peak_memory_bytes"
-).split()
+_SUMMARY = [
+    "score_before", "low_before", "high_before", "score", "low", "high", "steps", "n_blocks", "learning_rate",
+    "seconds", "tokens_per_second", "peak_memory_bytes",
+]  # fmt: skip
+
+
+LOGIN = "run `wandb login` or set WANDB_API_KEY (and WANDB_BASE_URL for a server of your own)"
+
+
+class WandbError(UserError, RuntimeError):
+    """W&B cannot be used as asked; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +76,35 @@ class CellRun:
             name: Which cell it is.
             config: Its settings; keys that a sweep sets keep the sweep's values.
             target: Project, entity and mode.
+
+        Raises:
+            WandbError: There is no key, or the server cannot be reached or refuses.
         """
         import wandb
 
         self._folder = folder
         self._finished = False
         known = run_id(folder)
-        self._run: Any = wandb.init(
-            project=target.project,
-            entity=target.entity,
-            mode=target.mode,  # type: ignore[arg-type]  # checked by the schema
-            group=name.study,
-            job_type=name.task,
-            name=name.title,
-            tags=name.tags,
-            # Not from the folder's name: the same study on another machine is another run.
-            id=known or secrets.token_hex(8),
-            resume="allow",
-            dir=str(folder),
-            config={**config, "layer": name.layer},
-            reinit="create_new",  # cells that train side by side have runs side by side
-            # The console shows all cells of a process, and the meter of the machine is not this cell's.
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
-        )
+        try:
+            self._run: Any = wandb.init(
+                project=target.project,
+                entity=target.entity,
+                mode=target.mode,  # type: ignore[arg-type]  # checked by the schema
+                group=name.study,
+                job_type=name.task,
+                name=name.title,
+                tags=name.tags,
+                # Not from the folder's name: the same study on another machine is another run.
+                id=known or secrets.token_hex(8),
+                resume="allow",
+                dir=str(folder),
+                config={**config, "layer": name.layer},
+                reinit="create_new",  # cells that train side by side have runs side by side
+                # The console shows all cells of a process, and the meter of the machine is not this cell's.
+                settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+            )
+        except wandb.Error as error:
+            raise WandbError(f"W&B opens no run: {error}; {LOGIN}; tracker.mode=offline needs neither") from error
         if self._run.id != known:
             self._remember()
             for metrics in steps_of(folder):

@@ -80,7 +80,6 @@ class StandIn:
         self.runs: dict[str, SeenRun] = {}
         self.reports: dict[str, dict[str, Any]] = {}
         self.sweeps: dict[str, SeenSweep] = {}
-        self.projects: set[str] = set()
         self.unknown: list[str] = []
         self.keys: set[str] = set()
         self._agents: dict[str, str] = {}
@@ -103,7 +102,9 @@ class StandIn:
     def environment(self, home: Path) -> dict[str, str]:
         """Variables for a client that knows nothing but this server; its files go below ``home``."""
         places = {f"WANDB_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "CACHE", "DATA", "ARTIFACT")}
-        return {**places, "WANDB_BASE_URL": self.url, "WANDB_API_KEY": "k" * 40, "HOME": str(home)}
+        (home / "runs").mkdir(parents=True, exist_ok=True)
+        account = {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "k" * 40, "HOME": str(home)}
+        return {**places, **account, "WANDB_DIR": str(home / "runs")}
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The ``data`` of one GraphQL request.
@@ -144,6 +145,8 @@ class StandIn:
         teams = {"edges": [{"node": {"name": ENTITY}}]}
         return {"viewer": {"id": "u", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": teams}}
 
+    _on_getdefaultentity = _on_viewer
+
     def _on_serverfeaturesquery(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -176,9 +179,13 @@ class StandIn:
     def _upload(self, run: SeenRun, name: str) -> str:
         return f"{self.url}/upload/{run.id}/{quote(name)}"
 
-    def _on_projects(self, _: dict[str, Any]) -> dict[str, Any]:
-        nodes = [{"node": {"id": name, "name": name, "entityName": ENTITY}, "cursor": name} for name in self.projects]
-        return {"models": {"edges": nodes, "pageInfo": {"endCursor": None, "hasNextPage": False}}}
+    def _on_getprojects(self, _: dict[str, Any]) -> dict[str, Any]:
+        names = sorted({run.project for run in self.runs.values()})
+        more = {"createdAt": "2026-01-01T00:00:00", "isBenchmark": False, "user": None, "entityName": ENTITY}
+        edges = [
+            {"node": {"__typename": "Project", "id": name, "name": name, **more}, "cursor": name} for name in names
+        ]
+        return {"models": {"edges": edges, "pageInfo": {"__typename": "P", "endCursor": None, "hasNextPage": False}}}
 
     def _on_upsertview(self, given: dict[str, Any]) -> dict[str, Any]:
         known = given.get("id")

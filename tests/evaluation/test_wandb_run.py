@@ -11,7 +11,7 @@ from wandb_client import wandb_api, wandb_command
 from conf.schema import TrackerConfig
 from evaluation.results import RESULT_FILE, read_result
 from evaluation.stats import paired_difference
-from evaluation.wandb_run import AUDIT, CellName, CellRun, publish, run_id, steps_of
+from evaluation.wandb_run import AUDIT, CellName, CellRun, WandbError, publish, run_id, steps_of
 
 __all__ = ["wandb_api", "wandb_command"]
 
@@ -90,6 +90,13 @@ def test_a_finished_cell_can_be_made_a_run_afterwards(cell, wandb_api):
     (seen,) = wandb_api.runs.values()
     assert [row["reward"] for row in seen.history if "reward" in row] == [0.1, 0.2, 0.3]
     assert (seen.id, seen.exit_code, seen.summary["score"]) == (run_id(cell), 0, 0.375)
+
+
+def test_online_without_a_key_says_what_to_do(cell, wandb_api, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY")
+    with pytest.raises(WandbError, match=r"wandb login.*WANDB_API_KEY.*tracker\.mode=offline"):
+        CellRun(cell, NAME, CONFIG, TrackerConfig("wandb", "layers", "online"))
+    assert not wandb_api.runs
 
 
 def test_a_torn_line_of_the_metrics_is_no_step(tmp_path):
