@@ -155,6 +155,9 @@ class StandIn:
         sequence = {"id": "s", "latestArtifact": {"id": "a", "versionIndex": 0}}
         return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
 
+    def _on_artifacttype(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"artifact": {"artifactType": {"name": "run_table"}}}}
+
     def _on_runresumestatus(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(given["name"])
         seen = self._bucket(run) if run and run.history else None
@@ -185,7 +188,9 @@ class StandIn:
         edges = [
             {"node": {"__typename": "Project", "id": name, "name": name, **more}, "cursor": name} for name in names
         ]
-        return {"models": {"edges": edges, "pageInfo": {"__typename": "P", "endCursor": None, "hasNextPage": False}}}
+        return {
+            "models": {"edges": edges, "pageInfo": {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}}
+        }
 
     def _on_upsertview(self, given: dict[str, Any]) -> dict[str, Any]:
         known = given.get("id")

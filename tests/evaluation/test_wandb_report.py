@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -90,10 +91,12 @@ def test_a_report_that_is_made_again_is_the_same_report_with_new_figures(study, 
 
 
 def test_cells_without_a_run_can_be_sent_with_the_report(study, wandb_api):
+    shutil.rmtree(study / "code")
+    shutil.rmtree(study / "math/smollm2_135m/grpo/layer=3")
     assert wandb_report.main([str(study), "--cells"]) == 0
     cells = [run for run in wandb_api.runs.values() if run.job_type != "report"]
-    assert {(run.job_type, run.config["layer"]) for run in cells} == {(t, x) for t in ("math", "code") for x in LAYERS}
-    best = next(run for run in cells if run.job_type == "math" and run.config["layer"] == "15")
+    assert {(run.job_type, run.config["layer"]) for run in cells} == {("math", x) for x in ("base", "full", "15")}
+    best = next(run for run in cells if run.config["layer"] == "15")
     assert (best.summary["score"], best.summary["gain"], best.group) == (0.75, 0.75, "demo")
     assert best.id == run_id(study / "math/smollm2_135m/grpo/layer=15/seed=0")
 
