@@ -19,6 +19,7 @@ from algorithms.layers import LayerError
 from algorithms.screen import abbreviated, console
 from algorithms.selection import cell_of, select
 from algorithms.setting import Setting
+from algorithms.trackers import hand_to_sweep
 from algorithms.workers.single import start_verl
 from conf.errors import UserError
 from conf.schema import Config
@@ -116,6 +117,9 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
     if finished := [arm for arm in arms if arm.result]:
         which = finished[0].cell.folder if len(arms) == 1 else _layers(finished)
         console().print(f"finished before, nothing to do: {which}", highlight=False)
+        for arm in finished:
+            if arm.result:
+                hand_to_sweep(setting.config, arm.cell.folder, arm.result)
     if not unfinished:
         return
     start_verl(setting.machine)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from conf.schema import Config
 from evaluation.results import Result
-
-METRICS_FILE = "metrics.jsonl"
+from evaluation.wandb_run import METRICS_FILE, CellName, CellRun, in_sweep, publish
 
 
 class Tracker(Protocol):
@@ -92,36 +90,29 @@ class WandbTracker:
     """One W&B run per cell, grouped by study; the same cell resumes the same run."""
 
     def __init__(self, config: Config, folder: Path, layer: str) -> None:
-        import wandb
-
-        fields = asdict(config) | {"layer": layer}
-        self._run: Any = wandb.init(
-            project=config.tracker.project,
-            entity=config.tracker.entity,
-            mode=config.tracker.mode,  # type: ignore[arg-type]  # checked by the schema
-            group=config.study,
-            job_type=config.task.name,
-            name=f"{config.task.name} {config.model.name} {config.algorithm.name} layer={layer} seed={config.seed}",
-            id=hashlib.sha1(str(folder).encode(), usedforsecurity=False).hexdigest()[:16],
-            resume="allow",
-            dir=str(folder),
-            config=fields,
-            reinit="create_new",  # cells that train side by side have runs side by side
-            settings=wandb.Settings(silent=True),
-        )
+        self._run = CellRun(folder, _name_of(config, layer), asdict(config), config.tracker)
 
     def log(self, metrics: dict[str, float]) -> None:
         """Send one step."""
-        self._run.log(metrics, step=int(metrics["step"]))
+        self._run.log(metrics)
 
     def finished(self, result: Result) -> None:
         """Put the scores where a sweep looks for them."""
-        names = ("score_before", "score", "low", "high", "seconds", "peak_memory_bytes")
-        self._run.summary.update({name: getattr(result, name) for name in names})
+        self._run.finish(result)
 
     def close(self) -> None:
         """Finish the run."""
-        self._run.finish()
+        self._run.close()
+
+
+def hand_to_sweep(config: Config, folder: Path, result: Result) -> None:
+    """Give a cell that was finished before to the W&B sweep that asks for it; outside of a sweep do nothing."""
+    if config.tracker.name == "wandb" and in_sweep():
+        publish(folder, _name_of(config, result.layer), asdict(config), config.tracker, result)
+
+
+def _name_of(config: Config, layer: str) -> CellName:
+    return CellName(config.study, config.task.name, config.model.name, config.algorithm.name, layer, config.seed)
 
 
 def make_trackers(config: Config, folder: Path, layer: str, steps_done: int) -> Trackers:

@@ -1,7 +1,6 @@
 """Where progress goes: a line per step on disk, plain lines in a log, an offline W&B run that knows its study."""
 
 import json
-from types import SimpleNamespace
 
 from algorithms.screen import Screen, abbreviated
 from algorithms.trackers import MetricsFile, WandbTracker
@@ -75,12 +74,10 @@ def test_blocks_that_follow_each_other_are_abbreviated():
 def test_wandb_gets_an_offline_run_grouped_by_study_with_config_and_layer_as_fields(tiny_config, tmp_path):
     config = tiny_config("tracker.name=wandb", "study=sweep")
     tracker = WandbTracker(config, tmp_path, "mid:1")
-    run = tracker._run
+    run = tracker._run._run
     assert (run.group, run.project, run.settings.mode) == ("sweep", "onelayer", "offline")
     assert run.config["layer"] == "mid:1" and run.config["algorithm"]["group_size"] == config.algorithm.group_size
     tracker.log(STEP)
-    scores = {"score_before": 0.1, "score": 0.5, "low": 0.4, "high": 0.6, "seconds": 9.0, "peak_memory_bytes": 1}
-    tracker.finished(SimpleNamespace(**scores))
-    assert run.summary["score"] == 0.5
+    assert run.summary["reward"] == 0.25
     tracker.close()
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
