@@ -9,13 +9,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C finish the step that is running; a second one interrupts at once."""
+    """Let Ctrl-C or SIGTERM finish the step that is running; another Ctrl-C interrupts at once."""
     seen: list[int] = []
 
     def note(number: int, frame: object) -> None:
+        if not seen:
+            print("stopping after this step; press Ctrl-C again to stop at once", flush=True)
         seen.append(number)
-        signal.signal(number, signal.default_int_handler)
-        print("stopping after this step; press Ctrl-C again to stop at once", flush=True)
+        # Not SIGTERM: it comes twice where a whole group of processes is told, and the one that began them as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     # SIGTERM is how schedulers announce that a job's time is up.
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

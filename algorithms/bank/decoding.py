@@ -104,7 +104,7 @@ class Cache:
             layout = self._layouts[lanes]
             kept = past.keys[block], past.values[block]
             for store, part in zip(kept, (k, v), strict=True):
-                store.write(layout.place_n, part)
+                store.write(layout.place_n, part, past.n_places)
             keys, values = (store.values[layout.place_EP].transpose(1, 2).contiguous() for store in kept)
             self._prompts[block, lanes] = _Prompts(keys, values, layout.padding_EP, layout.first)
             return attend(q, kept[0].values, kept[1].values, scale)
@@ -125,8 +125,8 @@ class Cache:
         def attending(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
             pool.write(step.new_n, k, v)
             if self._past.keeps_keys:
-                self._past.keys[block].write(step.past_n, k)
-                self._past.values[block].write(step.past_n, v)
+                self._past.keys[block].write(step.past_n, k, self._past.n_places)
+                self._past.values[block].write(step.past_n, v, self._past.n_places)
             return _attend(q * scale, prompts, pool, step)
 
         return attending

@@ -192,7 +192,7 @@ class _Rollout:
         trees = {lane: mine.tree for lane, mine in self._lanes.items()}
         enters = [lane for lane in trees if lane != BASE and not self._bank.owns_embedding(lane)]
         base_of = {lane: aligned(trees[lane], trees[BASE].node_BT[self._lanes[lane].base_E]) for lane in enters}
-        unread = find_unread(self._past, trees, base_of)
+        unread = find_unread(self._past, trees, base_of, base_is_wanted=BASE in self._sampled)
         for lane, mine in self._lanes.items():
             mine.past_n = unread[lane].place_N[unread[lane].node_n][unread[lane].last_B]
         positions = {lane: one.tree.position_N[one.node_n] for lane, one in unread.items()}

@@ -34,10 +34,20 @@ class Past:
     def clear(self) -> None:
         """Forget everything: the weights change, or another rollout begins."""
         self._next: dict[tuple[int, int], int] = {}
-        self.keys, self.values = ([Store() for _ in range(self._n_blocks)] for _ in range(2))
+        self.forget_keys()
         self.states = Store()
         self.has_states = self.keeps_states
         """Whether there are states of everything that was read and written."""
+
+    def forget_keys(self) -> None:
+        """Give back keys and values; what was read is read again."""
+        self.keys, self.values = ([Store() for _ in range(self._n_blocks)] for _ in range(2))
+        self._forgotten = len(self._next)
+
+    @property
+    def n_places(self) -> int:
+        """How many there are; they are numbered from 0."""
+        return len(self._next)
 
     def begin_batch(self) -> None:
         """Keep within the limits."""
@@ -47,21 +57,21 @@ class Past:
 
     def end_batch(self) -> None:
         """Give back what the next batch has no use for."""
-        if not self.keeps_keys:
-            self.keys, self.values = ([Store() for _ in range(self._n_blocks)] for _ in range(2))
-        if not (self.keeps_keys or self.has_states):
+        if not (self.keeps_keys or (self.has_states and self.states.n_bytes)):
             self._next.clear()
+        if not self.keeps_keys:
+            self.forget_keys()
 
-    def locate(self, lane: int, tree: Tree) -> tuple[Ints, NDArray[np.bool_]]:
-        """The place of every node, and whether its keys and values are still owed."""
+    def locate(self, root: int, tree: Tree) -> tuple[Ints, NDArray[np.bool_]]:
+        """The place of every node, and whether its keys and values are owed, at whatever block the root is about."""
         parent_N = np.full(len(tree), -1)
         inner_BT = np.arange(1, tree.node_BT.shape[1]) < tree.length_B[:, None]
         parent_N[tree.node_BT[:, 1:][inner_BT]] = tree.node_BT[:, :-1][inner_BT]
         before, places = len(self._next), list[int]()
         for parent, token in zip(parent_N.tolist(), tree.ids_N.tolist(), strict=True):  # a parent's number is smaller
-            places.append(self.place_after(_root(lane) if parent < 0 else places[parent], token))
+            places.append(self.place_after(root if parent < 0 else places[parent], token))
         place_N = np.array(places)
-        return place_N, place_N >= before if self.keeps_keys else np.ones(len(tree), dtype=bool)
+        return place_N, (place_N >= before) | (place_N < self._forgotten)
 
     def place_after(self, place: int, token: int) -> int:
         """The place of ``token`` after the one at ``place``."""
@@ -72,13 +82,13 @@ class Past:
         if self.has_states and self.states.n_bytes + states_nH.nbytes > STATE_BYTES:
             self.has_states, self.states = False, Store()
         if self.has_states:
-            self.states.write(place_n, states_nH)
+            self.states.write(place_n, states_nH, self.n_places)
 
     def recall(self, row: Row) -> torch.Tensor | None:
         """What entered the first own block of the row's policy along ``row.path``; None where it was not kept."""
         if not self.has_states:
             return None
-        places, place = list[int](), _root(row.policy)
+        places, place = list[int](), root_of(row.policy)
         for token in row.path:
             found = self._next.get((place, token))
             if found is None:
@@ -89,7 +99,7 @@ class Past:
 
 
 class Store:
-    """Tensors of one shape by place. It grows by doubling, and what is not written takes no memory on a CPU."""
+    """Tensors of one shape by place. It grows by doubling; what is not written takes memory on a GPU only."""
 
     values: torch.Tensor
 
@@ -97,13 +107,12 @@ class Store:
         self._written: list[torch.Tensor] = []
         self.n_bytes = 0
 
-    def write(self, place_n: torch.Tensor, values_n: torch.Tensor) -> None:
-        """Put values at their places."""
+    def write(self, place_n: torch.Tensor, values_n: torch.Tensor, n_places: int) -> None:
+        """Put values at their places, of which there are ``n_places``."""
         if not len(place_n):
             return
-        needed = int(place_n.max()) + 1
-        if not self._written or needed > len(self.values):
-            size = max(needed, 2 * len(self.values) if self._written else 0)
+        if not self._written or n_places > len(self.values):
+            size = max(n_places, 2 * len(self.values) if self._written else 0)
             bigger = values_n.new_empty(size, *values_n.shape[1:])
             if self._written:
                 self._written = [torch.cat(self._written)]
@@ -118,5 +127,6 @@ class Store:
         return self.values[torch.tensor(places, device=self.values.device)]
 
 
-def _root(lane: int) -> int:
-    return -2 - lane
+def root_of(lane: int, *, is_read_to_the_top: bool = True) -> int:
+    """What stands for the beginning of a lane. The base that only reads for others stops below the top."""
+    return -3 - lane if is_read_to_the_top else -1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.attention import Reading
 from agents.tree import Ints, Tree
-from algorithms.bank.past import Past
+from algorithms.bank.past import Past, root_of
 from algorithms.bank.policies import BASE
 
 Bools = NDArray[np.bool_]
@@ -45,17 +45,21 @@ class Unread:
         return np.searchsorted(self.node_n, node)
 
 
-def find_unread(past: Past, trees: Mapping[int, Tree], base_of: Mapping[int, Ints]) -> dict[int, Unread]:
+def find_unread(
+    past: Past, trees: Mapping[int, Tree], base_of: Mapping[int, Ints], *, base_is_wanted: bool
+) -> dict[int, Unread]:
     """What each lane has to read.
 
     Args:
         past: What is known; it is told of the rest.
         trees: The prompts of each lane.
         base_of: For every node of a lane that begins as the base does, the base's node.
+        base_is_wanted: Otherwise the base reads for others, and no farther than they need it.
     """
     places, owed = dict[int, Ints](), dict[int, Bools]()
     for lane, tree in trees.items():
-        places[lane], owed[lane] = past.locate(lane, tree)
+        root = root_of(lane, is_read_to_the_top=lane != BASE or base_is_wanted)
+        places[lane], owed[lane] = past.locate(root, tree)
         # The last token of a prompt is read in any case: what follows it is drawn from its state.
         owed[lane][tree.node_BT[np.arange(len(tree.length_B)), tree.length_B - 1]] = True
     found = {}

@@ -164,6 +164,7 @@ class LocalWorker:
         Returns:
             verl's metrics by variant.
         """
+        self._past.forget_keys()  # the update reads states only, and needs the room
         todo = {variant: self._tasks(variant, *given) for variant, given in work.items()}
         found: dict[int, list[dict[str, float]]] = {variant: [] for variant in work}
         for number in range(self._config.algorithm.updates_per_step):

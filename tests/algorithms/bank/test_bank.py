@@ -258,6 +258,25 @@ def test_a_later_turn_reads_only_what_is_new(monkeypatch):
     assert cost([5, 6, 9]) == 4 * (3 + 2)
 
 
+@pytest.mark.parametrize("first", range(len(LAYERS)))
+def test_policies_may_take_turns_with_one_past(bank, first):
+    """What the base has read for others, no farther than they need it, is not what it reads for itself."""
+    past, greedy = Past(4, keeps_keys=True, keeps_states=True), Sampling(0.0, 6, frozenset())
+    for policy in (first, *range(len(LAYERS)), first):
+        requests = [Request([*prompt, 1 + policy], 0, policy) for prompt in PROMPTS] + [Request(PROMPTS[0], 0, policy)]
+        ours, alone = generate(bank, requests, greedy, past), generate(bank, requests, greedy)
+        assert [one.response_ids for one in ours] == [one.response_ids for one in alone]
+
+
+@pytest.mark.parametrize("layer", [0, 2, "full"])
+def test_an_evaluation_of_any_length_takes_the_memory_of_one_batch(layer, monkeypatch):
+    monkeypatch.setattr("algorithms.bank.past.STATE_BYTES", 4096)
+    bank, past = PolicyBank(build(PACKABLE["llama"]), [parse_layer(layer, 4)]), Past(4, keeps_states=True)
+    for first in range(5, 25):
+        generate(bank, [Request([first, token], 0) for token in range(5, 25)], Sampling(0.0, 2, frozenset()), past)
+    assert past.n_places < 200
+
+
 def test_a_past_that_has_grown_too_large_is_forgotten_and_nothing_is_recalled(monkeypatch):
     monkeypatch.setattr("algorithms.bank.past.KEY_BYTES", 1)
     bank, past = PolicyBank(build(PACKABLE["llama"]), [parse_layer(2, 4)]), Past(4, keeps_keys=True, keeps_states=True)
