@@ -69,8 +69,8 @@ def update_cosines(comparisons: Sequence[Comparison]) -> tuple[list[UpdateCosine
 
 
 def _cosine(a: Cell, b: Cell) -> UpdateCosine | str:
-    files = [max(cell.folder.glob(WEIGHTS), default=None) for cell in (a, b)]
-    if None in files:
+    mine, theirs = (max(cell.folder.glob(WEIGHTS), default=None) for cell in (a, b))
+    if mine is None or theirs is None:
         return "the trained weights (checkpoint/) are not kept for both"
     origin = _identity(a.folder)
     if origin is None or origin != _identity(b.folder):
@@ -79,7 +79,7 @@ def _cosine(a: Cell, b: Cell) -> UpdateCosine | str:
         model = resolve(ModelConfig(**settings(a.folder)["model"]))
         if model.fingerprint() != origin:
             return "the untrained weights found here are not those they started from"
-        block_L, cosine_L = cosines(*(file for file in files if file), model.path)
+        block_L, cosine_L = cosines(mine, theirs, model.path)
     except (ModelError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         return f"the weights cannot be read: {str(error).splitlines()[0]}"
     result = a.result

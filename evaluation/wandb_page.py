@@ -97,7 +97,9 @@ def blocks(material: Material) -> list[Any]:
         found.append(_runs(material, comparison, curves))
     found += [wr.H1("Tables"), _tables(material)]
     if material.problems:
-        left_out = [f"{inside(material.folder, problem.path)}: {problem.reason}" for problem in material.problems]
+        left_out: list[Any] = [
+            f"{inside(material.folder, problem.path)}: {problem.reason}" for problem in material.problems
+        ]
         found += [wr.H1("Left out"), wr.UnorderedList(items=left_out)]
     return found
 
@@ -105,18 +107,20 @@ def blocks(material: Material) -> list[Any]:
 def _words(material: Material, comparison: Comparison) -> list[Any]:
     lines = [_row(list(HEADERS)), _row([":---" if side == "left" else "---:" for side in HEADERS.values()])]
     lines += [_row(cells(arm)) for arm in comparison.arms]
-    said = [
+    notes: list[Any] = caveats(comparison)
+    said: list[Any] = [
         wr.MarkdownBlock("\n".join(lines)),
         wr.P(" ".join([*provenance(comparison), legend(material.confidence)])),
-        wr.UnorderedList(items=caveats(comparison)),
+        wr.UnorderedList(items=notes),
     ]
     if owed := missing_anchors(comparison, material.folder):
-        said += [wr.P("Run what is missing:"), wr.CodeBlock(owed, language="bash")]
+        # The editor colours shell commands; the library's list of languages lacks them.
+        said += [wr.P("Run what is missing:"), wr.CodeBlock(owed, language="bash")]  # type: ignore[arg-type]
     return said
 
 
 def _figures(material: Material) -> Any:
-    panels = [
+    panels: list[Any] = [
         wr.MediaBrowser(
             title=FIGURES[name], media_keys=[name], num_columns=1, layout=wr.Layout(0, 14 * place, _WIDTH, 14)
         )
@@ -126,7 +130,7 @@ def _figures(material: Material) -> Any:
 
 
 def _tables(material: Material) -> Any:
-    panels = [
+    panels: list[Any] = [
         wr.WeavePanelSummaryTable(table_name=name, layout=wr.Layout(0, 10 * place, _WIDTH, 10))
         for place, name in enumerate(material.tables())
     ]
@@ -158,7 +162,9 @@ def _runs(material: Material, comparison: Comparison, curves: set[str]) -> Any:
         wr.ScatterPlot(title="Gain of each run against depth", x=wr.SummaryMetric("depth"), y=wr.SummaryMetric("gain"),
                        layout=wr.Layout(half, 0, half, 9)),
     ]  # fmt: skip
-    shown = [key for key in (f"{what}/{title(comparison)}" for what in ("C low", "C", "C high")) if key in curves]
+    shown: list[Any] = [
+        key for key in (f"{what}/{title(comparison)}" for what in ("C low", "C", "C high")) if key in curves
+    ]
     if shown := shown or sorted(curves & {f"gain/{title(comparison)}"}):
         panels.append(
             wr.LinePlot(title="Contribution against relative depth, with its interval" if len(shown) > 1 else

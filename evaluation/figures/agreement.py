@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -61,7 +62,7 @@ def _matrix(axis: Axes, names: list[str], pairs: list[Agreement], confidence: fl
             colour = DIVERGING(0.5 + 0.4 * estimate.value)
             axis.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, edgecolor="white"))
             ink = "white" if estimate.value > 0.75 else INK
-            place = {"ha": "center", "color": ink, "textcoords": "offset points"}
+            place: dict[str, Any] = {"ha": "center", "color": ink, "textcoords": "offset points"}
             axis.annotate(f"{estimate.value:.2f}", (column, row), (0, 1), va="bottom", fontsize=11, **place)
             interval = f"[{estimate.low:.2f}, {estimate.high:.2f}]"
             axis.annotate(interval, (column, row), (0, -3), va="top", fontsize=7.5, **place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,7 +23,7 @@ INK, PALE, FAINT = "#222222", "#C9C9C9", "#ECECEC"
 DIVERGING = LinearSegmentedColormap.from_list("orange_white_blue", [ORANGE, "#F6C9A8", "#FFFFFF", "#9CCBE8", "#004C7A"])
 """From losses over nothing to gains; light in the middle."""
 
-_RULES = {
+_RULES: Any = {
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.labelsize": 10,
