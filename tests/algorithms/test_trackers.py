@@ -78,6 +78,5 @@ def test_wandb_gets_an_offline_run_grouped_by_study_with_config_and_layer_as_fie
     assert (run.group, run.project, run.settings.mode) == ("sweep", "onelayer", "offline")
     assert run.config["layer"] == "mid:1" and run.config["algorithm"]["group_size"] == config.algorithm.group_size
     tracker.log(STEP)
-    assert run.summary["reward"] == 0.25
     tracker.close()
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
