@@ -23,9 +23,9 @@ class SeedSpread:
     """What the arms of a study say together about training seeds; three seeds of one arm say little.
 
     ``variance`` times score x (1 - score), and ``df``, are the prior of the variance of one seed's score on this panel,
-    to be weighed against the variance found in one arm (Smyth 2004, the moderated t of limma). ``df`` is infinite where all arms seem to have one
-    variance, and small where they differ much. ``correlation`` is the share of that seed effect which arms with the
-    same training seed have in common, between 0 and 1.
+    to be weighed against the variance found in one arm (Smyth 2004, the moderated t of limma). ``df`` is infinite where
+    all arms seem to have one variance, and small where they differ much. ``correlation`` is the share of that seed
+    effect which arms with the same training seed have in common, between 0 and 1.
     """
 
     variance: float
