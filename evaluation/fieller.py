@@ -73,7 +73,7 @@ def contrast_variance(
     for arm_SI, weight in ((layer_SI, 1.0), (full_SI, -ratio)):
         if len(arm_SI) > 1:
             total, rest = seed_variance(arm_SI)
-            variance, df = moderated(total, len(arm_SI) - 1, spread)
+            variance, df = moderated(total, len(arm_SI) - 1, spread, float(arm_SI.mean()))
             effect = max(variance - rest, 0.0) / len(arm_SI)
             parts.append(weight**2 * effect)
             shared.append(weight * np.sqrt(effect))

@@ -134,7 +134,7 @@ def profile_of_scores(
     base_RS, *items_RS = resampled_items(arms_SI[: 1 + len(blocks)], n_resamples=n_resamples, seed=seed)
     draws_RL = np.column_stack(draws[: len(blocks)]) - base_R[:, None]
     gain_L = np.array([block_SI.mean() for block_SI in blocks_SI]) - base_SI.mean()
-    p_L = np.array([_p_of_no_gain(block_SI - base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
+    p_L = np.array([_p_of_no_gain(block_SI, base_SI.mean(axis=0), spread) for block_SI in blocks_SI])
     contributions: tuple[NDArray[np.float64], ...] = (np.full(len(blocks), np.nan),) * 6
     if full_SIK is not None:
         full_SI, full_R = trained_SI[-1], draws[-1] - base_R
@@ -221,12 +221,13 @@ def _contributions(
     return value_L, low_L, high_L, *band, at_least_L
 
 
-def _p_of_no_gain(gain_SI: NDArray[np.float64], spread: SeedSpread | None) -> float:
+def _p_of_no_gain(block_SI: NDArray[np.float64], base_I: NDArray[np.float64], spread: SeedSpread | None) -> float:
+    gain_SI = block_SI - base_I
     value, items = abs(float(gain_SI.mean())), gain_SI.shape[1]
     if np.ptp(gain_SI) < 1e-12:
         # The level at which ``stats.constant_interval`` would just reach 0.
         return min(1.0, 2 * (1 / (1 + value)) ** items) if value > 1e-12 else 1.0
-    error, df = standard_error(gain_SI, spread)
+    error, df = standard_error(gain_SI, spread, float(block_SI.mean()))
     return float(2 * stats.t.sf(value / error, df)) if error > 0 else 1.0
 
 

@@ -57,7 +57,8 @@ def mean_interval(
     """
     scores_SIK = as_SIK(scores)
     (mean_SI,) = complete_items(scores_SIK)
-    low, high = _interval_of(mean_SI, (0.0, 1.0), confidence, n_resamples, seed, spread)
+    score = float(mean_SI.mean())
+    low, high = _interval_of(mean_SI, (0.0, 1.0), confidence, n_resamples, seed, spread, score)
     seeds, items = mean_SI.shape
     return Interval(float(mean_SI.mean()), low, high, items, scores_SIK.shape[2], seeds)
 
@@ -93,7 +94,8 @@ def paired_difference(
     seeds, items = max(len(a_SIK), len(b_SIK)), mean_a_SI.shape[1]
     value = float(mean_a_SI.mean() - mean_b_SI.mean())
     if min(len(a_SIK), len(b_SIK)) in (1, seeds):
-        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed, spread)
+        score = float(mean_a_SI.mean())
+        low, high = _interval_of(mean_a_SI - mean_b_SI, (-1.0, 1.0), confidence, n_resamples, seed, spread, score)
     else:
         draw_a_R, draw_b_R = resampled_means([mean_a_SI, mean_b_SI], n_resamples=n_resamples, seed=seed)
         low, high = percentiles(draw_a_R - draw_b_R, confidence)
@@ -136,6 +138,7 @@ def resampled_means(
     seed: int,
     seed_groups: Sequence[int] | None = None,
     spread: SeedSpread | None = None,
+    scores: Sequence[float] | None = None,
     df: float | None = None,
     effects_seed: int | None = None,
 ) -> list[np.ndarray]:
@@ -155,6 +158,7 @@ def resampled_means(
         seed_groups: one label per arm; arms with equal labels have the same training seeds, whose effects are drawn
             together. Default: each arm on its own.
         spread: what all arms of the study say about seeds; without it each arm has only its own seeds to go by.
+        scores: of the trained arms where ``arms_SI`` are differences from an untrained one; default: the arms' means.
         df: degrees of freedom without ``spread``; default: the fewest of any arm.
         effects_seed: of the draw of seed effects; ``seed`` where not given.
 
@@ -169,12 +173,15 @@ def resampled_means(
         df = df or min(standard_error(arm_SI)[1] for arm_SI in arms_SI if len(arm_SI) > 1)
         stretch_R = np.sqrt(df / rng.chisquare(df, n_resamples))
     draws = []
-    for arm_SI, draw_RS, group in zip(arms_SI, drawn_RS, seed_groups or range(len(arms_SI)), strict=True):
+    scores = scores or [float(arm_SI.mean()) for arm_SI in arms_SI]
+    for arm_SI, draw_RS, group, score in zip(
+        arms_SI, drawn_RS, seed_groups or range(len(arms_SI)), scores, strict=True
+    ):
         seeds, draw_R = len(arm_SI), draw_RS.mean(axis=1)
         if seeds > 1:
             if group not in groups:
                 groups[group] = rng.standard_normal((n_resamples, seeds)), rng.standard_normal(n_resamples)
-            draw_R = draw_R + _seed_effect(arm_SI, *groups[group], spread, rng)
+            draw_R = draw_R + _seed_effect(arm_SI, *groups[group], spread, score, rng)
         draws.append(arm_SI.mean() + stretch_R * (draw_R - arm_SI.mean()))
     return draws
 
@@ -184,6 +191,7 @@ def _seed_effect(
     normal_RS: np.ndarray,
     shared_R: np.ndarray,
     spread: SeedSpread | None,
+    score: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draws of what other training seeds would add to an arm's mean."""
@@ -194,7 +202,7 @@ def _seed_effect(
         normal_R = normal_RS @ (apart_S / max(float(np.linalg.norm(apart_S)), 1e-12))
         return np.sqrt(max(total - rest, 0.0) / seeds) * normal_R
     rows = len(shared_R)
-    variance, df = moderated(total, seeds - 1, spread)
+    variance, df = moderated(total, seeds - 1, spread, score)
     normal_R = np.sqrt(spread.correlation) * shared_R + np.sqrt(1 - spread.correlation) * rng.standard_normal(rows)
     chi_R = rng.chisquare(df, rows) / df if np.isfinite(df) else np.ones(rows)
     return np.sqrt(np.maximum(variance / chi_R - rest, 0.0) / seeds) * normal_R
@@ -251,10 +259,11 @@ def _interval_of(
     n_resamples: int,
     seed: int,
     spread: SeedSpread | None,
+    score: float,
 ) -> tuple[float, float]:
     """Interval of the mean of ``mean_SI``, whose entries lie within ``bounds``."""
     if np.ptp(mean_SI) < 1e-12:
         return constant_interval(float(mean_SI.mean()), mean_SI.shape[1], bounds, confidence)
-    (draw_R,) = resampled_means([mean_SI], n_resamples=n_resamples, seed=seed, spread=spread)
+    (draw_R,) = resampled_means([mean_SI], n_resamples=n_resamples, seed=seed, spread=spread, scores=[score])
     low, high = percentiles(draw_R, confidence)
     return max(low, bounds[0]), min(high, bounds[1])

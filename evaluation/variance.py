@@ -22,15 +22,23 @@ _FEWEST_ARMS = 4
 class SeedSpread:
     """What the arms of a study say together about training seeds; three seeds of one arm say little.
 
-    ``variance`` and ``df`` are the prior of the variance of one seed's score on this panel, to be weighed against the
-    variance found in one arm (Smyth 2004, the moderated t of limma). ``df`` is infinite where all arms seem to have one
-    variance, and small where they differ much. ``correlation`` is the share of that seed effect which arms with the
-    same training seed have in common, between 0 and 1.
+    ``variance`` times score x (1 - score), and ``df``, are the prior of the variance of one seed's score on this panel,
+    to be weighed against the variance found in one arm (Smyth 2004, the moderated t of limma). ``df`` is infinite where
+    all arms seem to have one variance, and small where they differ much. ``correlation`` is the share of that seed
+    effect which arms with the same training seed have in common, between 0 and 1.
     """
 
     variance: float
     df: float
     correlation: float
+
+    def at(self, score: float) -> float:
+        """The variance expected of an arm with that score: near 0 and 1 there is little room for luck."""
+        return self.variance * _room(score)
+
+
+def _room(score: float) -> float:
+    return max(score * (1 - score), 0.01)
 
 
 def seed_variance(mean_SI: np.ndarray) -> tuple[float, float]:
@@ -49,21 +57,24 @@ def seed_variance(mean_SI: np.ndarray) -> tuple[float, float]:
     return float(score_S.var(ddof=1)), float(rest)
 
 
-def moderated(variance: float, df: float, spread: SeedSpread | None) -> tuple[float, float]:
-    """Weigh an arm's own variance of ``df`` degrees of freedom against the study's; return variance and df."""
+def moderated(variance: float, df: float, spread: SeedSpread | None, score: float) -> tuple[float, float]:
+    """Weigh the variance of an arm of that ``score`` against the study's; return variance and degrees of freedom."""
     if spread is None:
         return variance, df
     if np.isinf(spread.df):
-        return spread.variance, np.inf
-    return (spread.df * spread.variance + df * variance) / (spread.df + df), spread.df + df
+        return spread.at(score), np.inf
+    return (spread.df * spread.at(score) + df * variance) / (spread.df + df), spread.df + df
 
 
-def standard_error(mean_SI: np.ndarray, spread: SeedSpread | None = None) -> tuple[float, float]:
+def standard_error(
+    mean_SI: np.ndarray, spread: SeedSpread | None = None, score: float | None = None
+) -> tuple[float, float]:
     """Standard error of the mean over new items and new seeds, with Satterthwaite's degrees of freedom (1946).
 
     Args:
         mean_SI: item means of an arm or of a difference of arms; with one seed only items count.
         spread: what other arms say about seeds.
+        score: of the trained arm where ``mean_SI`` is its difference from an untrained one; default: the mean.
 
     Returns:
         ``(error, df)``; the error is 0 where nothing varies.
@@ -73,7 +84,7 @@ def standard_error(mean_SI: np.ndarray, spread: SeedSpread | None = None) -> tup
     of_seeds, rest, df = 0.0, 0.0, 1.0
     if seeds > 1:
         total, rest = seed_variance(mean_SI)
-        of_seeds, df = moderated(total, seeds - 1, spread)
+        of_seeds, df = moderated(total, seeds - 1, spread, mean_SI.mean() if score is None else score)
     # ``rest`` is in both parts, and is wanted once.
     variance = of_items + max(of_seeds - rest, 0.0) / seeds
     if variance <= 0:
@@ -97,6 +108,7 @@ def pooled_spread(arms_SI: Sequence[np.ndarray]) -> SeedSpread | None:
     seeds = arms_ASI.shape[1]
     variance_A = arms_ASI.mean(axis=2).var(axis=1, ddof=1)
     used_A = variance_A > 1e-12
+    variance_A = variance_A / [_room(score) for score in arms_ASI.mean(axis=(1, 2))]
     if used_A.sum() < _FEWEST_ARMS:
         return None
     half = (seeds - 1) / 2

@@ -53,7 +53,7 @@ def test_seeds_alone_give_students_t() -> None:
 def test_many_arms_pool_their_seeds() -> None:
     rng = np.random.default_rng(0)
     alike = pooled_spread([arm(rng, 3, 100, 0.06, 0.3, 0.0) for _ in range(400)])
-    assert alike is not None and alike.variance == pytest.approx(0.06**2, rel=0.2) and alike.df > 8
+    assert alike is not None and alike.at(0.5) == pytest.approx(0.06**2, rel=0.2) and alike.df > 8
     different = pooled_spread([arm(rng, 3, 100, sd, 0.3, 0.0) for sd in (0.002, 0.2) * 30])
     assert different is not None and different.df < 4
 
@@ -78,6 +78,12 @@ def test_few_arms_or_one_seed_pool_nothing() -> None:
 
 
 def test_an_arm_is_weighed_against_the_others() -> None:
-    assert moderated(0.04, 2, None) == (0.04, 2)
-    assert moderated(0.04, 2, SeedSpread(0.01, 4.0, 0.0)) == (pytest.approx(0.02), 6.0)
-    assert moderated(0.04, 2, SeedSpread(0.01, np.inf, 0.0)) == (0.01, np.inf)
+    assert moderated(0.04, 2, None, 0.5) == (0.04, 2)
+    assert moderated(0.04, 2, SeedSpread(0.04, 4.0, 0.0), 0.5) == (pytest.approx(0.02), 6.0)
+    assert moderated(0.04, 2, SeedSpread(0.04, np.inf, 0.0), 0.5) == (0.01, np.inf)
+
+
+def test_near_0_and_1_there_is_less_luck() -> None:
+    spread = SeedSpread(0.04, 4.0, 0.0)
+    assert spread.at(0.1) == spread.at(0.9) == pytest.approx(0.0036)
+    assert spread.at(0.0) > 0
