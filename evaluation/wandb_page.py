@@ -60,7 +60,8 @@ class Material:
         """Columns and rows by name: ``arms``, and every CSV that the study's own report wrote."""
         rows = [_arm_row(comparison, place) for comparison in self.comparisons for place in range(len(comparison.arms))]
         tables = {"arms": (list(_ARM_COLUMNS), rows)}
-        return tables | {path.stem: _read_csv(path) for path in sorted((self.folder / "csv").glob("*.csv"))}
+        # Figures have the plain names.
+        return tables | {f"csv/{path.stem}": _read_csv(path) for path in sorted((self.folder / "csv").glob("*.csv"))}
 
     def curves(self) -> list[dict[str, float]]:
         """Rows of a run's history: ``depth``, and at it the gain and, where resolved, the contribution by comparison.
@@ -114,8 +115,7 @@ def _words(material: Material, comparison: Comparison) -> list[Any]:
         wr.UnorderedList(items=notes),
     ]
     if owed := missing_anchors(comparison, material.folder):
-        # The editor colours shell commands; the library's list of languages lacks them.
-        said += [wr.P("Run what is missing:"), wr.CodeBlock(owed, language="bash")]  # type: ignore[arg-type]
+        said += [wr.P("Run what is missing:"), wr.MarkdownBlock(f"```sh\n{owed}\n```")]
     return said
 
 

@@ -102,15 +102,15 @@ def test_cells_without_a_run_can_be_sent_with_the_report(study, wandb_api):
 
 
 def test_without_a_server_the_specification_is_written(study, wandb_api, capsys):
-    (study / "csv").mkdir()
-    (study / "csv" / "profiles.csv").write_text("block,gain,p\n3,0.25,\n15,0.75,0.01\n")
     assert wandb_report.main([str(study), "--dry-run"]) == 0
     assert "Nothing was sent" in capsys.readouterr().out
     page = spec_of(study)
     assert page["sent"] == {} and len(grids(page["spec"])) == 4
     tables = grids(page["spec"])[-1]["panelBankSectionConfig"]["panels"]
-    assert [panel["viewType"] for panel in tables] == ["Weave", "Weave"]
-    assert '"val": "profiles"' in json.dumps(tables[1])
+    names = ["arms", *(f"csv/{path.stem}" for path in sorted(study.glob("csv/*.csv")))]
+    assert [panel["viewType"] for panel in tables] == ["Weave"] * len(names)
+    for panel, name in zip(tables, names, strict=True):
+        assert f'"val": "{name}"' in json.dumps(panel)
     assert not wandb_api.keys and not wandb_api.runs
 
 
@@ -141,3 +141,11 @@ def test_a_folder_without_a_finished_cell_is_no_study(tmp_path, capsys):
     assert wandb_report.main([str(tmp_path), "--dry-run"]) == 2
     assert "holds no finished cell" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_missing_anchors_are_named_with_the_command_that_makes_them(study):
+    shutil.rmtree(next(study.glob("math/*/*/layer=full")))
+    assert wandb_report.main([str(study), "--dry-run"]) == 0
+    text = json.dumps(spec_of(study))
+    assert "Run what is missing:" in text
+    assert "'layer=full'" in text
