@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.coverage import COLUMNS, Setting, measure, row
+from benchmarks.coverage import COLUMNS, Setting, measure, row, with_table
 from evaluation.planted import Noise, Planted
 
 
@@ -28,6 +28,13 @@ def test_no_gain_is_seldom_resolved() -> None:
 def test_a_row_of_the_table() -> None:
     line = row(Setting(64, 4, 3, 0.08, 0.65), {"mean": [True, True, False, True]})
     assert line.startswith("| 64 x 4 | 3 | 0.08 to 0.65 | **75.0** | - |") and line.count("|") == len(COLUMNS) + 4
+
+
+def test_only_the_table_of_coverage_is_replaced() -> None:
+    page = "| column |\n| C |\n\n| panel | C |\n| --- | --- |\n| 64 | 1 |\n\nend\n"
+    assert (
+        with_table(page, ["| panel | C |", "| 64 | 2 |"]) == "| column |\n| C |\n\n| panel | C |\n| 64 | 2 |\n\nend\n"
+    )
 
 
 def test_planted_scores_are_the_true_ones() -> None:
