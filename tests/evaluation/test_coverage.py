@@ -11,10 +11,10 @@ from evaluation.planted import Noise, Planted
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_intervals_cover(seeds: int) -> None:
-    """200 studies: a true 95 % shows 91 to 98.5 % all but once in a hundred times."""
+    """200 studies: a true 94 % shows less than 88 % once in a thousand times."""
     held = measure(Setting(64, 4, seeds, 0.08, 0.65), draws=200)
     for name in ("mean", "gain", "two arms", "C", "C = 1", "Fieller", "band"):
-        assert 0.90 <= np.mean(held[name]) <= 0.995, name
+        assert 0.88 <= np.mean(held[name]) <= 0.995, name
     assert np.mean(held["resolved"]) == 1.0
     assert np.mean(held["Holm"]) <= 0.09 and np.mean(held["false block"]) <= 0.08
 
