@@ -179,8 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lines.append(row(setting, measure(setting, options.draws)))
             print(lines[-1], flush=True)
     if options.into:
-        before, *_, after = re.split(r"(?:^\|.*\n)+", options.into.read_text(), flags=re.MULTILINE)
-        options.into.write_text(before + "\n".join(lines) + "\n" + after)
+        options.into.write_text(with_table(options.into.read_text(), lines))
+
+
+def with_table(page: str, lines: Sequence[str]) -> str:
+    """The page with these lines in place of its table of coverage."""
+    return re.sub(r"^\| panel .*\n(?:\|.*\n)*", lambda _: "\n".join(lines) + "\n", page, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

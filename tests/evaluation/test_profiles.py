@@ -134,7 +134,8 @@ def test_noise_does_not_pass_for_concentration(profile: Profile) -> None:
 
 def test_where_the_gain_lies(profile: Profile) -> None:
     found = location(profile)
-    assert found.centre.low < 15 / 29 < found.centre.high and found.centre.p is not None
+    assert found.centre.low < found.centre.value < found.centre.high
+    assert found.centre.value == pytest.approx(15 / 29, abs=0.03)
     assert found.middle_minus_ends.low > 0.1 and found.middle_minus_ends.p is not None
     assert found.middle_minus_ends.p < 0.2
     top = location(flat(profile, [0.0] * 9 + [0.3] * 2))
