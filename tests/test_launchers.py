@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 
 import pytest
-from command_line import Command
+from command_line import ROOT
 
 from evaluation.states import states_of
 
@@ -29,8 +31,10 @@ def finish(tiny_words, tmp_path):
         chosen = [f"hydra/launcher={launcher}", *(word.format(folder=tmp_path) for word in LAUNCHERS[launcher])]
         usual = [word for word in tiny_words if not word.startswith("layer=")]
         words = [*usual, *SMALL, f"runs_dir={tmp_path / 'runs'}", "runner.threads=1", *words, *chosen]
-        command = Command(tmp_path / "output", "run.py", "-m", *words)
-        return command.end(timeout_s=900), command.output
+        # An interpreter of its own: joblib's processes end with one, not with a process that was forked.
+        command = [sys.executable, "run.py", "-m", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+        return done.returncode, done.stdout + done.stderr
 
     return run
 
