@@ -12,9 +12,9 @@ from algorithms.arm import Arm
 from algorithms.audit import Audit
 from algorithms.meter import peak_memory_bytes
 from algorithms.setting import Setting
-from algorithms.trackers import METRICS_FILE, seconds_per_phase
+from algorithms.trackers import seconds_per_phase
 from evaluation.evaluate import GREEDY
-from evaluation.results import Panel, PanelRow, Result, score_array
+from evaluation.results import METRICS_FILE, Panel, PanelRow, Result, score_array
 from evaluation.stats import mean_interval
 from evaluation.task_types import by_task_type, mean_outcome
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from conf.schema import Config
-from evaluation.results import Result
-from evaluation.wandb_run import METRICS_FILE, CellName, CellRun, in_sweep, publish
+from evaluation.results import METRICS_FILE, Result
+from evaluation.wandb_run import CellName, CellRun, in_sweep, publish
 
 
 class Tracker(Protocol):

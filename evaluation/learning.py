@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-METRICS_FILE = "metrics.jsonl"
+from evaluation.results import METRICS_FILE
+
 CONFIG_FILE = "config.yaml"
 
 

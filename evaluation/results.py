@@ -21,6 +21,7 @@ from conf.errors import UserError
 SCHEMA = 1
 RESULT_FILE = "result.json"
 EPISODES_FILE = "episodes.jsonl"
+METRICS_FILE = "metrics.jsonl"
 _EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 

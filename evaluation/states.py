@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from evaluation.progress import Asked, read_failure, read_plan
-from evaluation.results import RESULT_FILE, ResultError, read_result
+from evaluation.results import METRICS_FILE, RESULT_FILE, ResultError, read_result
 
 STATES = ("done", "running", "cut off", "failed", "owed")
-LOCK_FILE, METRICS_FILE, CONFIG_FILE = ".lock", "metrics.jsonl", "config.yaml"
+LOCK_FILE, CONFIG_FILE = ".lock", "config.yaml"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from typing import Any
 from conf.errors import UserError
 from conf.schema import TrackerConfig
 from evaluation.cells import read_cell
-from evaluation.results import RESULT_FILE, Result
+from evaluation.results import METRICS_FILE, RESULT_FILE, Result
 from evaluation.stats import paired_difference
 
-METRICS_FILE = "metrics.jsonl"
 ID_FILE = Path("wandb") / "run_id"
 AUDIT = "relative_change"
 """The key of the bar chart: relative weight change of every block."""

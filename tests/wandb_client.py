@@ -18,8 +18,9 @@ Command = Callable[..., str]
 @pytest.fixture
 def wandb_api(tmp_path: Path) -> Iterator[StandIn]:
     """The stand-in, with this process's client pointed at it."""
-    before = dict(os.environ)
     wandb.teardown()  # the client reads its settings once
+    # Without the service that has just ended: who runs next would look for it.
+    before = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
     with StandIn() as api:
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             del os.environ[name]

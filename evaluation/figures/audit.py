@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from evaluation.comparison import Comparison
 from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save, styled
@@ -52,6 +53,7 @@ def _changes(axis: Axes, comparison: Comparison) -> None:
     axis.legend(unique.values(), unique.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=8.5)
     axis.set_ylim(bottom=0)
     axis.set_xlabel(f"block (of {comparison.result.n_blocks})")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("relative weight change |Δθ| / |θ|")
     axis.grid(axis="y", color=PALE, linewidth=0.4, alpha=0.6)
     heading(axis, comparison)
@@ -67,6 +69,7 @@ def _cosines(axis: Axes, group: _CosineGroup) -> None:
     anchor_lines(axis, {"0": 0.0})
     axis.set_ylim(-1.05, 1.05)
     axis.set_xlabel("block")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("cosine between the updates")
     axis.legend(loc="best")
     axis.set_title(name, loc="left")
