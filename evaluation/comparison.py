@@ -109,13 +109,21 @@ def _group_of(result: Result) -> tuple[str, str, str]:
 def _without_duplicates(cells: Iterable[Cell]) -> tuple[list[Cell], list[Problem]]:
     kept: dict[tuple, Cell] = {}
     problems = []
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: not _is_at_home(cell)):
         key = (*_group_of(cell.result), cell.result.layer, cell.result.seed)
         if key in kept:
-            problems.append(Problem(cell.folder, f"duplicate: the same cell as {kept[key].folder.name}, which is used"))
+            used = "/".join(kept[key].folder.parts[-5:])
+            problems.append(Problem(cell.folder, f"duplicate: the same cell as {used}, which is used"))
         else:
             kept[key] = cell
     return list(kept.values()), problems
+
+
+def _is_at_home(cell: Cell) -> bool:
+    """Whether a cell lies where a run would put it; a copy lies elsewhere."""
+    result = cell.result
+    names = result.task.replace("/", "-"), result.model, result.algorithm
+    return cell.folder.parts[-5:] == (*names, f"layer={result.layer}", f"seed={result.seed}")
 
 
 def _on_one_panel(cells: list[Cell]) -> tuple[list[Cell], list[Problem]]:

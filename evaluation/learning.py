@@ -118,6 +118,8 @@ def _curve(folder: Path, rows: Sequence[dict[str, float]]) -> Curve:
     config = settings(folder)
     # <task>/<model>/<algorithm>/layer=<layer>/seed=<n>; a folder name writes the slashes of a task as dashes.
     task, model, algorithm, layer, seed = folder.parts[-5:]
+    if not seed.removeprefix("seed=").isdigit():
+        raise ValueError(f"{seed} is no cell's folder: cells are called seed=<number>")
     sections = {key: config.get(key) for key in ("task", "model", "algorithm")}
     named: dict[str, dict[str, Any]] = {
         key: found if isinstance(found, dict) else {} for key, found in sections.items()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -217,8 +217,15 @@ def _sources(options: argparse.Namespace) -> list[tuple[str, DifferenceNoise, fl
         full, measured = comparison.arm("full"), noise_of_study(comparison)
         if measured and (full is not None or options.unit == "score"):
             gain = full.gain.value if full is not None and full.gain is not None else float("nan")
-            result = comparison.result
-            found.append((f"{result.task} · {result.model} · {result.algorithm}", measured[0], gain, measured[1]))
+            result, (noise, arms) = comparison.result, measured
+            name = f"{result.task} · {result.model} · {result.algorithm}"
+            if all(len(arm.seeds) == 1 for arm in comparison.arms):
+                # One seed shows nothing of luck in training; 0 would promise too much.
+                assumed = planted_noise(options.base, options.full, 0.1)
+                noise = replace(noise, seed=assumed.seed, seed_item=assumed.seed_item)
+                name += f"; luck in training ASSUMED as of base {options.base:g}, full {options.full:g}: "
+                name += "one seed shows none"
+            found.append((name, noise, gain, arms))
     if not found:
         raise ValueError(
             f"{options.study}: nothing to estimate the noise from. It takes two finished trained arms with the same "
@@ -275,8 +282,8 @@ def _table(noise: DifferenceNoise, options: argparse.Namespace, difference: floa
     table.caption = (
         f"{options.items} items x {options.samples} samples, {options.seeds} seeds: power {chance:.2f}. "
         "* With one seed: tells these trained models apart, not what training does. "
-        f"The luck of training is learnt from {arms} arms. One difference named beforehand; for the best of many, "
-        "expect to need more."
+        f"With more, the luck of training is learnt from {arms} arms. One difference named beforehand; for the best of "
+        "many, expect to need more."
     )
     return table
 

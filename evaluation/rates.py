@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     try:
         blocks, rates = _numbers(options.blocks, int), _numbers(options.rates, float)
+        if wrong := [rate for rate in rates if not 0 < rate <= 1]:
+            raise RatesError(f"--rates {options.rates}: {wrong[0]:g} is no learning rate; give numbers in (0, 1]")
         if len(blocks) < 2:
             raise RatesError(f"--blocks {options.blocks}: an order needs at least two blocks")
         comparisons = compare(read_study(options.study), options.confidence)[0]
@@ -87,13 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise RatesError(f"{options.study} holds no finished cell")
         code = 0
         for comparison in comparisons:
+            own = as_scanned(comparison, options.study, blocks)
+            if own.rate in rates:
+                raise RatesError(f"--rates: {own.rate:g} is the study's own rate; give others")
             found = [at_rate(comparison, options.study, blocks, rate, options.words) for rate in rates]
             if options.run:
                 failed = [_ran(at.owed) for at in found if at.owed]
                 code = int(code or any(failed))
                 found = [at_rate(comparison, options.study, blocks, rate, options.words) for rate in rates]
             console = Console() if Console().is_terminal else Console(width=2000, color_system=None)
-            own = as_scanned(comparison, options.study, blocks)
             console.print(as_table(title(comparison), blocks, [own, *found], options.confidence))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -97,8 +97,11 @@ def test_a_cell_that_is_there_twice_counts_once(
     study: Path, write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_cell(solved(4), solved(30), layer="15", folder=f"{PLACE}/layer=15/seed=0 (copy)")
+    write_cell(solved(4), solved(2), layer="15", folder="a copy/smollm2_135m/grpo/layer=15/seed=0")
     problems, layers = reported(study, capsys)
-    assert problems[f"{PLACE}/layer=15/seed=0 (copy)"] == "duplicate: the same cell as seed=0, which is used"
+    used = f"duplicate: the same cell as {PLACE}/layer=15/seed=0, which is used"
+    assert problems[f"{PLACE}/layer=15/seed=0 (copy)"] == used
+    assert problems["a copy/smollm2_135m/grpo/layer=15/seed=0"] == used
     assert layers.count("15") == 1
 
 

@@ -85,7 +85,20 @@ def test_the_command_on_a_study(write_cell: WriteCell, capsys: pytest.CaptureFix
         for seed, after_IK in enumerate(arm_SIK):
             write_cell(base[0], after_IK, layer=layer, seed=seed)
     assert main([str(study), "--in", "score", "--difference", "0.1"]) == 0
-    assert "math · smollm2_135m · grpo" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "math · smollm2_135m · grpo" in printed and "ASSUMED" not in printed
+
+
+def test_one_seed_shows_no_luck_in_training_so_it_is_assumed(
+    write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, trained = Planted(0.1, [0.6, 0.5]).draw(np.random.default_rng(0), 40, 2, 1)
+    for layer, arm_SIK in zip(("base", "full", "15"), (base, *trained), strict=True):
+        study: Path = write_cell(base[0], arm_SIK[0], layer=layer).parents[4]
+    assert main([str(study), "--in", "score", "--difference", "0.1"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "luck in training ASSUMED as of base 0.08, full 0.65" in printed
+    assert "training seeds 0.000" not in printed
 
 
 def test_scipy_agrees_on_the_noncentral_t() -> None:

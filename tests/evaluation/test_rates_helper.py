@@ -87,6 +87,9 @@ def test_run_runs_what_is_owed_and_tells_of_failure(blocks, monkeypatch, capsys)
         (["--blocks", "3", "--rates", "3e-5"], "at least two blocks"),
         (["--blocks", "3,7", "--rates", "3e-5"], "has no finished arm 7; there are: 3, 15"),
         (["--blocks", "3,x", "--rates", "3e-5"], "'3,x' is no list of numbers"),
+        (["--blocks", "3,15", "--rates", "nan,3e-5"], "nan is no learning rate; give numbers in (0, 1]"),
+        (["--blocks", "3,15", "--rates=-1"], "-1 is no learning rate"),
+        (["--blocks", "3,15", "--rates", "1e-4"], "0.0001 is the study's own rate"),
     ],
 )
 def test_what_cannot_be_compared_is_named(blocks, capsys, words, message):
