@@ -62,7 +62,7 @@ def _record(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> None:
     for words, composed in jobs:
         command = " ".join(words)
         try:
-            config = _config_of(composed, words)
+            config = config_of(composed, words)
         except (UserError, ValueError, OmegaConfBaseException) as error:
             folder = Path(str(composed.runs_dir)) / str(composed.study)
             studies.setdefault(folder, []).append(Asked("", 0, command, sweep, str(error), at))
@@ -90,8 +90,8 @@ def _asked(config: Config, command: str, sweep: str, at: str) -> list[Asked]:
     return lines
 
 
-def _config_of(composed: DictConfig, words: Sequence[str]) -> Config:
-    """The job's configuration, from one that may differ from it in layer and seed."""
+def config_of(composed: DictConfig, words: Sequence[str] = ()) -> Config:
+    """A job's configuration, from one that may differ from it in the layer and seed that ``words`` give."""
     config = deepcopy(composed)
     with read_write(config), open_dict(config):
         del config["hydra"]

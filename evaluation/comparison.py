@@ -87,6 +87,15 @@ class Comparison:
         return next((arm for arm in self.arms if arm.layer == layer), None)
 
 
+def singles(comparison: Comparison) -> list[Arm]:
+    """The arms that train one block, in order of depth; of two labels for a block (``15``, ``mid:1``) the number."""
+    by_block: dict[int, Arm] = {}
+    for arm in sorted(comparison.arms, key=lambda arm: not arm.layer.isdigit()):
+        if len(arm.result.blocks) == 1 and not arm.blocks_differ:
+            by_block.setdefault(arm.result.blocks[0], arm)
+    return [by_block[block] for block in sorted(by_block)]
+
+
 def compare(study: StudyCells, confidence: float = 0.95) -> tuple[list[Comparison], list[Problem]]:
     """Group a study's cells into comparisons; cells that cannot be paired with the others become problems."""
     cells, problems = _without_duplicates(study.cells)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.comparison import Comparison
-from evaluation.profiles import block_profile, concentration, location, reliability
+from evaluation.profiles import concentration, location, reliability
 from evaluation.shape import Estimate, Profile
 
 _FEWEST_BLOCKS = 5
 
 
-def findings(comparison: Comparison, confidence: float = 0.95) -> list[str]:
+def findings(profile: Profile | None) -> list[str]:
     """The paragraph on a comparison's single blocks; empty with fewer than two of them."""
-    profile = block_profile(comparison, confidence=confidence)
     return words(profile) if profile else []
 
 

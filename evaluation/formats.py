@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from evaluation.captions import caveats, missing_anchors
-from evaluation.cells import Problem
 from evaluation.comparison import ANCHORS, Arm, Comparison
 from evaluation.findings import findings
 from evaluation.stats import Interval
+from evaluation.view import StudyView
 
 HEADERS = {
     "layer": "left",
@@ -62,13 +61,11 @@ def spread(interval: Interval, sign: str = "") -> str:
     return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
 
 
-def as_data(
-    folder: Path, comparisons: Sequence[Comparison], problems: Sequence[Problem], confidence: float
-) -> dict[str, Any]:
+def as_data(view: StudyView) -> dict[str, Any]:
     """The report as JSON types; a number that does not exist is null."""
     return {
-        "study": comparisons[0].result.study,
-        "confidence": confidence,
+        "study": view.name,
+        "confidence": view.confidence,
         "comparisons": [
             {
                 "task": comparison.result.task,
@@ -83,14 +80,16 @@ def as_data(
                 "temperature": comparison.result.panel["temperature"],
                 "panel_seed": comparison.result.panel["seed"],
                 "base_from": comparison.base_from,
-                "findings": findings(comparison, confidence),
+                "findings": findings(profile),
                 "arms": [_arm_data(arm) for arm in comparison.arms],
                 "caveats": caveats(comparison),
-                "missing_anchors": missing_anchors(comparison, folder),
+                "missing_anchors": missing_anchors(comparison, view.folder),
             }
-            for comparison in comparisons
+            for comparison, profile in zip(view.comparisons, view.profiles, strict=True)
         ],
-        "problems": [{"path": inside(folder, problem.path), "reason": problem.reason} for problem in problems],
+        "problems": [
+            {"path": inside(view.folder, problem.path), "reason": problem.reason} for problem in view.problems
+        ],
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.comparison import ANCHORS, Arm, Comparison
+from evaluation.comparison import ANCHORS, Arm, Comparison, singles
 from evaluation.stats import Interval, complete_items, mean_interval
 
 
@@ -22,15 +22,6 @@ class Landmark:
     kind: str
     """``anchor``, ``single`` or ``several``."""
     chosen: bool = False
-
-
-def singles(comparison: Comparison) -> list[Arm]:
-    """The arms that train one block, in order of depth; of two labels for a block (``15``, ``mid:1``) the number."""
-    by_block: dict[int, Arm] = {}
-    for arm in sorted(comparison.arms, key=lambda arm: not arm.layer.isdigit()):
-        if len(arm.result.blocks) == 1 and not arm.blocks_differ:
-            by_block.setdefault(arm.result.blocks[0], arm)
-    return [by_block[block] for block in sorted(by_block)]
 
 
 def best_single(comparison: Comparison) -> Arm | None:

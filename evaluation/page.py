@@ -15,12 +15,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.captions import caveats, folded, legend, missing_anchors, provenance
-from evaluation.comparison import ANCHORS, Comparison
+from evaluation.comparison import ANCHORS, Comparison, singles
 from evaluation.costs import NO_SIZES
 from evaluation.csv_files import type_scores
 from evaluation.figures.gallery import Figure
 from evaluation.formats import HEADERS, cells, inside, title
-from evaluation.landmarks import best_single, singles
+from evaluation.landmarks import best_single
 from evaluation.page_episodes import chosen_episodes
 from evaluation.verdict import Verdict, verdicts
 from evaluation.view import StudyView

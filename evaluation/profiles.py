@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evaluation.comparison import Arm, Comparison
+from evaluation.comparison import Arm, Comparison, singles
 from evaluation.contribution import least_half_width, ratio_draws, share_at_least
 from evaluation.shape import (
     Concentration,
@@ -53,7 +53,7 @@ def block_profile(
         The profile over the training seeds that all single blocks share; None with fewer than two single blocks, or
         where they share no seed or no scored item.
     """
-    arms = _single_blocks(comparison)
+    arms = singles(comparison)
     shared = sorted(set.intersection(*(set(arm.seeds) for arm in arms))) if arms else []
     if len(arms) < 2 or not shared:
         return None
@@ -229,15 +229,6 @@ def _p_of_no_gain(block_SI: NDArray[np.float64], base_I: NDArray[np.float64], sp
         return min(1.0, 2 * (1 / (1 + value)) ** items) if value > 1e-12 else 1.0
     error, df = standard_error(gain_SI, spread, float(block_SI.mean()))
     return float(2 * stats.t.sf(value / error, df)) if error > 0 else 1.0
-
-
-def _single_blocks(comparison: Comparison) -> list[Arm]:
-    """One arm per block, in order of depth; of two labels for one block (``15`` and ``mid:1``) the number."""
-    by_block: dict[int, Arm] = {}
-    for arm in sorted(comparison.arms, key=lambda arm: not arm.layer.isdigit()):
-        if len(arm.result.blocks) == 1 and not arm.blocks_differ:
-            by_block.setdefault(arm.result.blocks[0], arm)
-    return [by_block[block] for block in sorted(by_block)]
 
 
 def _at(arm: Arm, seeds: list[int]) -> NDArray[np.float64]:

@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: the report cannot be written: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(as_data(folder, view.comparisons, view.problems, confidence), indent=1, allow_nan=False))
+        print(json.dumps(as_data(view), indent=1, allow_nan=False))
         return 0
     console = Console()
     if not console.is_terminal:
         # A pipe has no width of its own: fold nothing.
         console = Console(width=240, color_system=None)
-    console.print(as_tables(folder, view.comparisons, view.problems, confidence, console.width))
+    console.print(as_tables(view, console.width))
     for comparison, profile in zip(view.comparisons, view.profiles, strict=True):
         console.print(Text(f"{title(comparison)}: {headline(comparison, profile)}"))
     figures = ", ".join(path.name for path in written if path.suffix == ".png")

@@ -12,30 +12,29 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.captions import caveats, command, folded, legend, missing_anchors, provenance
-from evaluation.cells import Problem, read_cell
+from evaluation.cells import read_cell
 from evaluation.comparison import Comparison
 from evaluation.findings import findings
 from evaluation.formats import HEADERS, cells, inside, spread, title
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
 from evaluation.stats import mean_interval, paired_difference
+from evaluation.view import StudyView
 
 
-def as_tables(
-    folder: Path, comparisons: Sequence[Comparison], problems: Sequence[Problem], confidence: float, width: int
-) -> RenderableType:
+def as_tables(view: StudyView, width: int) -> RenderableType:
     """The report for a terminal ``width`` columns wide: tables, and below each what to know about it."""
     parts: list[RenderableType] = []
-    for comparison in comparisons:
+    for comparison, profile in zip(view.comparisons, view.profiles, strict=True):
         parts += [Text(title(comparison), style="bold"), *_tables(comparison, width)]
-        parts += [Text(sentence) for sentence in [*provenance(comparison), legend(confidence)]]
-        parts += [Text(sentence) for sentence in findings(comparison, confidence)]
+        parts += [Text(sentence) for sentence in [*provenance(comparison), legend(view.confidence)]]
+        parts += [Text(sentence) for sentence in findings(profile)]
         parts += [Text(f"* {sentence}") for sentence in caveats(comparison)]
-        if owed := missing_anchors(comparison, folder):
+        if owed := missing_anchors(comparison, view.folder):
             parts += [Text("Run what is missing:"), Text(f"  {folded(owed)}")]
         parts.append(Text())
-    if problems:
-        parts.append(Text(f"Left out ({len(problems)}):"))
-        parts += [Text(f"  {inside(folder, problem.path)}: {problem.reason}") for problem in problems]
+    if view.problems:
+        parts.append(Text(f"Left out ({len(view.problems)}):"))
+        parts += [Text(f"  {inside(view.folder, problem.path)}: {problem.reason}") for problem in view.problems]
         parts.append(Text())
     return Group(*parts)
 

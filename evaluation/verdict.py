@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.comparison import Comparison
+from evaluation.comparison import Comparison, singles
 from evaluation.findings import words
-from evaluation.landmarks import best_single, singles
+from evaluation.landmarks import best_single
 from evaluation.learning import Curve
 from evaluation.profiles import Profile
 from evaluation.view import StudyView

@@ -12,16 +12,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
@@ -94,6 +93,7 @@ class _Fused:
     """The jobs by group, and what became of those whose group has run."""
 
     def __init__(self, jobs: Sequence[DictConfig], processes: int) -> None:
+        from algorithms.planning import config_of
         from algorithms.sweep import group_by_setting
 
         self._processes = processes
@@ -102,7 +102,7 @@ class _Fused:
         self._errors: dict[int, str] = {}
         for place, job in enumerate(jobs):
             try:
-                self._configs[place] = _config_of(job)
+                self._configs[place] = config_of(job)
             except (ValueError, OmegaConfBaseException) as error:
                 self._errors[place] = str(error)
                 print(f"error in {' '.join(self._words[place])}: {error}", file=sys.stderr)
@@ -134,11 +134,3 @@ class _Fused:
         except FAILURES as error:
             self._errors |= dict.fromkeys(group, str(error))
             print(f"error in {' '.join(self._words[group[0]])}: {error}", file=sys.stderr)
-
-
-def _config_of(job: DictConfig) -> Any:
-    """The configuration without Hydra's own part."""
-    task = deepcopy(job)
-    with read_write(task), open_dict(task):
-        del task["hydra"]
-    return OmegaConf.to_object(task)

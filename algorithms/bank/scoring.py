@@ -36,8 +36,13 @@ class Prefix:
         inner = [index for index, row in enumerate(rows) if row.policy in self._forks]
         self._place = {index: place for place, index in enumerate(inner)}
         self._hidden: dict[int, torch.Tensor] = {}
-        recalled = [past.recall(rows[index]) if past else None for index in inner]
-        self._recalled = [states for states in recalled if states is not None]
+        self._recalled: list[torch.Tensor] = []
+        for index in inner:
+            recalled = past.recall(rows[index]) if past else None
+            if recalled is None:  # one pass gives those of all rows
+                self._recalled.clear()
+                break
+            self._recalled.append(recalled)
         if len(self._recalled) == len(inner):
             return
         self._tree = grow([rows[index].path for index in inner])

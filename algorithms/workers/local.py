@@ -27,7 +27,7 @@ from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
 from algorithms.workers.rows import answers_to_tensordict, nested
-from algorithms.workers.single import on_device, start_verl
+from algorithms.workers.single import put_back, start_verl, state_of
 from conf.schema import Config
 
 Work = Mapping[int, tuple[Batch, NDArray[np.float64]]]
@@ -246,10 +246,8 @@ class LocalWorker:
     def optimizer_state(self, variant: int) -> dict[str, dict[str, torch.Tensor]]:
         """By parameter name, then ``step``, ``exp_avg`` and ``exp_avg_sq``; empty before the first update."""
         trained = self.trained(variant)
-        state = self._engine.optimizer.state if trained else {}
-        return {name: dict(state[parameter]) for name, parameter in trained.items() if parameter in state}
+        return state_of(self._engine.optimizer, trained) if trained else {}
 
-    @torch.no_grad()
     def load(
         self,
         variant: int,
@@ -257,11 +255,8 @@ class LocalWorker:
         optimizer_state: Mapping[str, Mapping[str, torch.Tensor]],
     ) -> None:
         """Put saved weights and optimizer state back, in place, and bring what samples up to date."""
-        trained = self.trained(variant)
-        for name, tensor in parameters.items():
-            trained[name].copy_(tensor)
-        for name, tensors in optimizer_state.items():
-            self._engine.optimizer.state[trained[name]] = on_device(tensors, trained[name].device)
+        if trained := self.trained(variant):
+            put_back(trained, self._engine.optimizer, parameters, optimizer_state)
         self.sync()
 
 

@@ -17,7 +17,7 @@ from agents.sampler import Generation, Request, Sampling
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
-from algorithms.workers.single import SingleWorker, on_device
+from algorithms.workers.single import SingleWorker, put_back, state_of
 from conf.schema import Config
 
 
@@ -76,10 +76,8 @@ class PlainWorker:
     def optimizer_state(self, variant: int) -> dict[str, dict[str, torch.Tensor]]:
         """By parameter name, then ``step``, ``exp_avg`` and ``exp_avg_sq``; empty before the first update."""
         trained = self.trained(variant)
-        state = self._singles[variant].engine.optimizer.state if trained else {}
-        return {name: dict(state[parameter]) for name, parameter in trained.items() if parameter in state}
+        return state_of(self._singles[variant].engine.optimizer, trained) if trained else {}
 
-    @torch.no_grad()
     def load(
         self,
         variant: int,
@@ -87,9 +85,7 @@ class PlainWorker:
         optimizer_state: Mapping[str, Mapping[str, torch.Tensor]],
     ) -> None:
         """Put saved weights and optimizer state back, in place, and bring what samples up to date."""
-        single, trained = self._singles[variant], self.trained(variant)
-        for name, tensor in parameters.items():
-            trained[name].copy_(tensor)
-        for name, tensors in optimizer_state.items():
-            single.engine.optimizer.state[trained[name]] = on_device(tensors, trained[name].device)
+        single = self._singles[variant]
+        if trained := self.trained(variant):
+            put_back(trained, single.engine.optimizer, parameters, optimizer_state)
         single.sync()

@@ -60,9 +60,29 @@ def _join_process_group(device: str) -> None:
     dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
 
 
-def on_device(state: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """A copy of one parameter's optimizer state where the parameter is; torch counts steps on the CPU."""
-    return {key: tensor.clone() if key == "step" else tensor.clone().to(device) for key, tensor in state.items()}
+def state_of(optimizer: Any, trained: Mapping[str, torch.nn.Parameter]) -> dict[str, dict[str, torch.Tensor]]:
+    """The optimizer's state by parameter name; of parameters that have taken no step there is none."""
+    return {
+        name: dict(optimizer.state[parameter]) for name, parameter in trained.items() if parameter in optimizer.state
+    }
+
+
+@torch.no_grad()
+def put_back(
+    trained: Mapping[str, torch.nn.Parameter],
+    optimizer: Any,
+    parameters: Mapping[str, torch.Tensor],
+    optimizer_state: Mapping[str, Mapping[str, torch.Tensor]],
+) -> None:
+    """Put saved weights and optimizer state into those that train, in place, each where its parameter is."""
+    for name, tensor in parameters.items():
+        trained[name].copy_(tensor)
+    for name, saved in optimizer_state.items():
+        device = trained[name].device
+        # torch counts steps on the CPU.
+        optimizer.state[trained[name]] = {
+            key: tensor.clone() if key == "step" else tensor.clone().to(device) for key, tensor in saved.items()
+        }
 
 
 class SingleWorker:

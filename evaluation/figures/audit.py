@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from evaluation.comparison import Comparison
+from evaluation.comparison import Comparison, singles
 from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save, styled
-from evaluation.landmarks import singles
 from evaluation.view import StudyView
 
 _CosineGroup = tuple[str, dict[str, list[tuple[int, float]]]]

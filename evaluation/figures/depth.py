@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from evaluation.comparison import Comparison
+from evaluation.comparison import Comparison, singles
 from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, bars, heading, panels, rests_on, save, styled
-from evaluation.landmarks import singles
 from evaluation.profiles import Profile
 from evaluation.view import StudyView
 

@@ -154,12 +154,12 @@ def test_reliability_by_hand(profile: Profile) -> None:
 
 
 def test_the_words_say_what_matters(hill: Comparison, profile: Profile) -> None:
-    text = " ".join(findings(hill))
+    text = " ".join(findings(block_profile(hill)))
     best = profile.blocks_L[int(np.argmax(profile.gain_L))]
     assert text.startswith(f"Profile of 10 single blocks, training seeds 0, 1, 2: block {best} gains most, C ")
     for part in ("P(it is the best)", "Holm", "equal blocks of 10", "relative depth", "permutation p", "Reliability"):
         assert part in text
-    assert findings(without(hill, [*HILL, "mid:5"])) == []
+    assert findings(block_profile(without(hill, [*HILL, "mid:5"]))) == []
 
 
 def test_words_name_exact_ties(profile: Profile) -> None:
