@@ -16,9 +16,10 @@ from omegaconf import OmegaConf
 
 from conf.errors import UserError
 from conf.schema import Config
+from evaluation.cells import finished
 from evaluation.evaluate import settings_of
 from evaluation.progress import Failure, forget_failure, write_failure
-from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_result, read_rows
+from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_rows
 from evaluation.states import CONFIG_FILE, LOCK_FILE
 
 SETTINGS_FILE = "settings.yaml"
@@ -47,9 +48,8 @@ class Cell:
 
     @property
     def result(self) -> Result | None:
-        """The result of a finished cell, else None."""
-        path = self.folder / RESULT_FILE
-        return read_result(path) if path.exists() else None
+        """The result of a finished cell, else None; ``ResultError`` where the report could not read it."""
+        return finished(self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from agents.episode import Episode
 from algorithms.arm import Arm, charge, going
+from algorithms.cell import CellError
 from algorithms.meter import Meter
 from algorithms.screen import Screen
 from algorithms.setting import Setting
 from algorithms.workers.choice import Worker
 from evaluation.evaluate import GREEDY, panel_rows, play_panel
-from evaluation.results import PanelRow
+from evaluation.results import EPISODES_FILE, PanelRow
 from evaluation.task_types import mean_outcome
 
 BEFORE, AFTER = "before", "after"
@@ -31,6 +32,7 @@ class PanelPlayer:
         """Give every arm its rows of ``phase``, and of its greedy sister when asked for.
 
         Raises:
+            CellError: The rows from before training are gone, and no model at hand is still untrained.
             EnvironmentsBrokenError: Too many episodes of the untrained model were lost.
         """
         if greedy:
@@ -54,11 +56,20 @@ class PanelPlayer:
     def _of_one_model(self, phase: str, lacking: Sequence[Arm]) -> dict[int, list[PanelRow]]:
         rows = lacking[0].cell.rows_of_another(phase, len(self._setting.items))
         if not rows:
-            variant = lacking[0].variant
+            variant = self._untrained(phase, lacking).variant
             rows = panel_rows(phase, self._played(phase, [variant], lacking)[variant], self._setting.config.task)
             for arm in lacking:
                 arm.tokens += sum(row.tokens for row in rows) / len(lacking)
         return {arm.variant: rows for arm in lacking}
+
+    def _untrained(self, phase: str, lacking: Sequence[Arm]) -> Arm:
+        for arm in lacking:
+            if arm.step == 0:
+                return arm
+        raise CellError(
+            f"{lacking[0].cell.folder / EPISODES_FILE} has lost the rows of phase {phase}, and its model has taken "
+            f"{lacking[0].step} steps since; run layer=base in the same study, which plays them, then this again"
+        )
 
     def _of_each(self, phase: str, lacking: Sequence[Arm]) -> dict[int, list[PanelRow]]:
         played, rows_of = self._played(phase, [arm.variant for arm in lacking], lacking), dict[int, list[PanelRow]]()

@@ -56,13 +56,14 @@ def read_cell(folder: Path) -> Cell:
     """Read one finished cell; a cell that took no step may have one evaluation for both phases.
 
     Raises:
-        UnfinishedError: a file is not there yet.
-        ResultError: a file is bad, or the rows and ``result.json`` disagree.
+        UnfinishedError: there is no result yet.
+        ResultError: a file is bad or gone, or the rows and ``result.json`` disagree.
     """
-    for name in (RESULT_FILE, EPISODES_FILE):
-        if not (folder / name).is_file():
-            raise UnfinishedError(f"unfinished: no {name}; {progress(folder)}")
+    if not (folder / RESULT_FILE).is_file():
+        raise UnfinishedError(f"unfinished: no {RESULT_FILE}; {progress(folder)}")
     result, path = read_result(folder / RESULT_FILE), folder / EPISODES_FILE
+    if not path.is_file():
+        raise ResultError(f"{path}: is gone, and {RESULT_FILE} is there")
     rows = read_rows(path)
     before = [row for row in rows if row.phase == "before"]
     after = [row for row in rows if row.phase == "after"] or (before if result.steps == 0 else [])
@@ -79,6 +80,20 @@ def read_cell(folder: Path) -> Cell:
     type_of = {row.item: row.task_type for row in after if row.task_type}
     types = tuple(type_of.get(item, "") for item in result.panel["items"])
     return Cell(folder, result, before_IK, after_IK, sum(row.truncated for row in after) / len(after), types)
+
+
+def finished(folder: Path) -> Result | None:
+    """The result of a cell that the report can read, None where there is none yet.
+
+    Raises:
+        ResultError: the cell was finished and is damaged; the message says what to do.
+    """
+    if not (folder / RESULT_FILE).exists():
+        return None
+    try:
+        return read_cell(folder).result
+    except ResultError as error:
+        raise ResultError(f"{error}; delete the folder {folder}, and the same command runs the cell anew") from error
 
 
 def read_study(folder: Path) -> StudyCells:

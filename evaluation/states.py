@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from evaluation.progress import Asked, read_failure, read_plan
-from evaluation.results import METRICS_FILE, RESULT_FILE, ResultError, read_result
+from evaluation.cells import finished
+from evaluation.progress import PLAN_FILE, Asked, read_failure, read_plan
+from evaluation.results import METRICS_FILE, ResultError
 
 STATES = ("done", "running", "cut off", "failed", "owed")
 LOCK_FILE, CONFIG_FILE = ".lock", "config.yaml"
+_CELLS = "*/*/*/layer=*/seed=*"
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,16 @@ class CellState:
         return Path(self.name).parent.name.removeprefix("layer=") if self.name else ""
 
 
+def studies_in(folder: Path) -> list[Path]:
+    """The folders in ``folder`` that hold cells or the plan of some, by name."""
+    return sorted(study for study in folder.glob("*") if (study / PLAN_FILE).exists() or any(study.glob(_CELLS)))
+
+
 def states_of(study: Path) -> list[CellState]:
     """Every cell that has a folder or was asked for, by name; then what the last command asked for in vain."""
     asked, _ = read_plan(study)
     wanted = {line.cell: line for line in asked if line.cell}
-    found = {str(path.relative_to(study)) for path in study.glob("*/*/*/layer=*/seed=*") if path.is_dir()}
+    found = {str(path.relative_to(study)) for path in study.glob(_CELLS) if path.is_dir()}
     states = [_state(study / name, name, wanted.get(name)) for name in sorted(found | wanted.keys(), key=_order)]
     # A typing error of long ago is nobody's concern any more.
     newest = max((line.at for line in asked), default="")
@@ -87,11 +94,11 @@ def _state(folder: Path, name: str, asked: Asked | None) -> CellState:
         "arms": int(last.get("arms", 1)),
         "seconds_per_step": sum(shares) / len(shares) if shares else None,
     }
-    if (folder / RESULT_FILE).exists():
-        try:
-            result = read_result(folder / RESULT_FILE)
-        except (ResultError, OSError) as error:
-            return CellState(name, "failed", cause=str(error), **fields)
+    try:
+        result = finished(folder)
+    except (ResultError, OSError) as error:
+        return CellState(name, "failed", cause=str(error), **fields)
+    if result:
         return CellState(name, "done", **(fields | {"steps": result.steps, "seconds": result.seconds}))
     if process := _holder(folder / LOCK_FILE):
         return CellState(name, "running", process=process, **fields)

@@ -22,7 +22,7 @@ from rich.text import Text
 from conf.schema import Config
 from evaluation.pace import Pace, duration
 from evaluation.progress import PLAN_FILE, read_plan
-from evaluation.states import STATES, CellState, states_of
+from evaluation.states import STATES, CellState, states_of, studies_in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--all", action="store_true", help="also a line for every cell that is done or owed")
     options = parser.parse_args(arguments)
-    folder = options.study if options.study.is_dir() else Path(Config().runs_dir) / options.study
+    places = options.study, Path(Config().runs_dir) / options.study
+    folder = next((place for place in places if place.is_dir()), places[len(options.study.parts) == 1])
     states = states_of(folder) if folder.is_dir() else []
     if not states:
         what = "holds no cell, and nothing was asked for in it" if folder.is_dir() else "is no folder"
-        near = ", ".join(sorted(p.name for p in folder.parent.glob("*") if p.is_dir() and p != folder)) or "none"
+        near = ", ".join(str(study) for study in studies_in(folder.parent)) or f"none in {folder.parent}"
         print(f"error: study {options.study} {what}; studies nearby: {near}", file=sys.stderr)
         return 2
     pace = Pace(states)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from algorithms import panel as panel_module
+from algorithms.cell import CellError
 from algorithms.study import run_cell
 
 
@@ -31,6 +32,25 @@ def test_the_untrained_model_plays_once_in_a_study(tiny_config, played):
     assert again.greedy == first.greedy
     run_cell(tiny_config("layer=base", "seed=2", "study=another"))
     assert played[4:] == ["greedy_before", "before"]
+
+
+def test_a_trained_model_does_not_play_for_the_untrained_one(tiny_config, tmp_path, monkeypatch):
+    play = panel_module.play_panel
+
+    def until_trained(*arguments):
+        if arguments[6].endswith("after"):
+            raise KeyboardInterrupt
+        return play(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(panel_module, "play_panel", until_trained)
+        run_cell(tiny_config("layer=2"))
+    (file,) = tmp_path.rglob("episodes.jsonl")
+    file.unlink()
+    with pytest.raises(CellError, match=r"has lost the rows of phase greedy_before, .* run layer=base in the same"):
+        run_cell(tiny_config("layer=2"))
+    run_cell(tiny_config("layer=base"))
+    assert run_cell(tiny_config("layer=2")).score_before == run_cell(tiny_config("layer=base")).score
 
 
 def test_rows_that_somebody_edited_are_not_lent(tiny_config, tmp_path, played):

@@ -118,8 +118,30 @@ def test_the_same_as_json(study, capsys):
 def test_a_finished_study_is_a_success_and_none_an_error(write_cell, tmp_path, capsys):
     write_cell(BEFORE, AFTER)
     assert main([str(tmp_path / "runs" / "demo")]) == 0
+    (tmp_path / "runs" / "pictures").mkdir()
     assert main([str(tmp_path / "runs" / "dmeo")]) == 2
-    assert "studies nearby: demo" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"studies nearby: {tmp_path / 'runs' / 'demo'}\n")
+
+
+@pytest.mark.parametrize("typed", ["dmeo", "runs/dmeo"])
+def test_a_study_is_looked_for_where_its_name_says(typed, write_cell, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_cell(BEFORE, AFTER)
+    assert main([typed]) == 2
+    assert capsys.readouterr().err == f"error: study {typed} is no folder; studies nearby: runs/demo\n"
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn", "nan"])
+def test_a_finished_cell_that_the_report_cannot_read_has_failed(damage, study):
+    file = study / FAMILY / "layer=15/seed=0/episodes.jsonl"
+    text = file.read_text()
+    file.unlink()
+    if damage != "gone":
+        file.write_text(text[:-9] if damage == "torn" else text.replace('"outcome": 0.0', '"outcome": NaN', 1))
+    (fifteen,) = [state for state in states_of(study) if state.layer == "15"]
+    assert fifteen.state == "failed"
+    assert str(file) in fifteen.cause
+    assert fifteen.cause.endswith(f"delete the folder {file.parent}, and the same command runs the cell anew")
 
 
 def test_what_an_earlier_command_mistyped_is_forgotten(study):
