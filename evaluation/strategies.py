@@ -77,8 +77,8 @@ def rank_blocks(arms: Path, n_blocks: int, cut: int) -> Ranking:
         ]
         seed = max(by_block[0].seeds) + 1
         raise StrategyError(
-            f"blocks {_listed(tied)} of {arms} tie at {score_L[tied[0]]:.4f}, so {cut} of them are no better than the "
-            f"rest; take another k, or one more seed: {command(result, _study_of(arms), ['all'], [seed])}"
+            f"blocks {_listed(tied)} of {arms} tie at {score_L[tied[0]]:.4f}, so a choice of {cut} would be arbitrary; "
+            f"take another k, or one more seed: {command(result, _study_of(arms), ['all'], [seed])}"
         )
     before = float(np.mean([cell.result.score_before for cell in by_block[0].cells]))
     return Ranking(

@@ -15,7 +15,7 @@ SMALL = ("steps=1", "evaluation.items=2", "evaluation.samples=1")
 LAUNCHERS = {
     "joblib": ["hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra.launcher.timeout_min=10", "hydra.launcher.submitit_folder={folder}/jobs"],
-    "ray": ["hydra.launcher.ray.init.num_cpus=2"],
+    "ray": ["+hydra.launcher.ray.init.num_cpus=2"],
 }
 PLUGINS = {name: f"hydra_plugins.hydra_{name.removesuffix('_local')}_launcher" for name in LAUNCHERS}
 

@@ -13,7 +13,7 @@ from evaluation.planted import Noise, Planted
 def test_intervals_cover(seeds: int) -> None:
     """200 studies: a true 94 % shows less than 88 % once in a thousand times."""
     held = measure(Setting(64, 4, seeds, 0.08, 0.65), draws=200)
-    for name in ("mean", "gain", "two arms", "C", "C = 1", "Fieller", "band"):
+    for name in ("mean", "gain", "two arms", "C", "C = 1", "Fieller", "band", "Spearman"):
         assert 0.88 <= np.mean(held[name]) <= 0.995, name
     assert np.mean(held["resolved"]) == 1.0
     assert np.mean(held["Holm"]) <= 0.09 and np.mean(held["false block"]) <= 0.08
