@@ -23,7 +23,7 @@ from algorithms.trackers import hand_to_sweep
 from algorithms.workers.single import start_verl
 from conf.errors import UserError
 from conf.schema import Config
-from evaluation.report import summary_table
+from evaluation.report.tables import summary_table
 from evaluation.results import Result
 from evaluation.strategies import StrategyError
 

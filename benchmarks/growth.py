@@ -39,7 +39,7 @@ from agents.sampler import Sampling
 from algorithms.machine import choose
 from algorithms.meter import peak_memory_bytes, reset_peak_memory
 from algorithms.workers.single import start_verl
-from evaluation.figures.style import BLUE, GREY, ORANGE
+from evaluation.report.figures.style import BLUE, GREY, ORANGE
 
 Point = dict[str, int]
 FIXED: Point = {"blocks": 8, "answers": 4, "longer": 0, "questions": 4}

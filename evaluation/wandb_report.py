@@ -7,8 +7,6 @@ or updates the one it made before. What was sent lies in ``wandb_report.json`` i
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import sys
@@ -20,9 +18,9 @@ from omegaconf import OmegaConf
 
 from conf.errors import UserError
 from conf.schema import TrackerConfig
-from evaluation import report as study_report
 from evaluation.cells import Cell, read_study
-from evaluation.comparison import compare
+from evaluation.report.view import StudyView, view_study
+from evaluation.report.write import write_report
 from evaluation.results import Result
 from evaluation.wandb_run import LOGIN, CellName, WandbError, publish, run_id
 
@@ -65,8 +63,10 @@ def make(options: argparse.Namespace) -> None:
     study = read_study(folder)
     if not study.cells:
         raise WandbError(f"study folder {folder} holds no finished cell; python -m evaluation.report says more")
-    comparisons, problems = compare(study, options.confidence)
-    material = Material(folder, comparisons, problems, options.confidence, figures=_figures(folder, options.confidence))
+    view = view_study(study, options.confidence)
+    if not view.comparisons:
+        raise WandbError(f"study folder {folder} holds nothing that compares; python -m evaluation.report says more")
+    material = Material(folder, view.comparisons, view.problems, options.confidence, figures=_figures(view))
     offline = options.dry_run or os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
     entity = (options.entity or "") if offline else _signed_in(options.entity)
     page = _page(material, blocks(material), options.project, entity)
@@ -94,13 +94,19 @@ def make(options: argparse.Namespace) -> None:
     print(f"Report: {page.url}\nWritten: {folder / SPEC_FILE}")
 
 
-def _figures(folder: Path, confidence: float) -> dict[str, Path]:
-    """Write the study's own report and return its figures."""
+def _figures(view: StudyView) -> dict[str, Path]:
+    """Write the study's own report and return its figures.
+
+    Raises:
+        WandbError: The folder cannot be written.
+    """
     from evaluation.wandb_page import FIGURES
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        study_report.main([str(folder), "--confidence", str(confidence)])
-    return {name: path for name in FIGURES if (path := folder / f"{name}.png").is_file()}
+    try:
+        written = {path.stem: path for path in write_report(view) if path.suffix == ".png"}
+    except OSError as error:
+        raise WandbError(f"the study's own report cannot be written: {error}") from error
+    return {name: written[name] for name in FIGURES if name in written}
 
 
 def _signed_in(entity: str | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from synthetic_study import WriteCell
 from synthetic_training import write_training
 
-from evaluation import report
+from evaluation.report import __main__ as report
 
 PLACE = "math/smollm2_135m/grpo"
 

@@ -11,8 +11,8 @@ from synthetic_training import write_training, write_weights
 
 from evaluation.cells import read_study
 from evaluation.comparison import compare
-from evaluation.costs import block_of, costs, flops, parameter_counts
 from evaluation.learning import read_curves
+from evaluation.report.costs import block_of, costs, flops, parameter_counts
 
 SCORES = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
 SIZES = {None: 10, 0: 100, 1: 100, 2: 100}

@@ -11,8 +11,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from evaluation.agreement import Agreement
-from evaluation.figures.agreement import matrices
-from evaluation.figures.style import BLUE, DIVERGING, GREY, ORANGE, PALE, bars, styled
+from evaluation.report.figures.agreement import matrices
+from evaluation.report.figures.style import BLUE, DIVERGING, GREY, ORANGE, PALE, bars, styled
 from evaluation.shape import Estimate
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from synthetic_training import write_training
 
-from evaluation.figures.learning import smoothed
 from evaluation.learning import progress, read_curves, read_metrics
+from evaluation.report.figures.learning import smoothed
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from synthetic_study import WriteCell, make_result, panel_rows, write_rows
 from synthetic_training import write_training
 
 from algorithms.similarity import cosine
-from evaluation import report
 from evaluation.cells import read_study
-from evaluation.figures.gallery import draw_all
-from evaluation.page_episodes import LONGEST, MOST, chosen_episodes, evenly, shortened
+from evaluation.report import __main__ as report
+from evaluation.report.episodes import LONGEST, MOST, chosen_episodes, evenly, shortened
+from evaluation.report.figures.gallery import draw_all
+from evaluation.report.view import view_study
 from evaluation.results import EPISODES_FILE, write_result
-from evaluation.view import view_study
 
 ATTACK = "<script>document.title = 'taken over'</script></script><img src=x onerror=alert(1)>"
 PNG = {"heatmap", "depth", "contribution", "intervals", "agreement", "learning", "audit", "cost"}

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 from synthetic_study import WriteCell
 
-from evaluation import report
 from evaluation.captions import command, folded
-from evaluation.report import main, summary_table
+from evaluation.report import __main__ as report
+from evaluation.report.__main__ import main
+from evaluation.report.tables import summary_table
 from evaluation.results import read_result
 
 

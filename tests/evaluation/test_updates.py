@@ -10,10 +10,10 @@ from synthetic_study import WriteCell
 from synthetic_training import write_weights
 
 from agents.models import ModelFiles
-from evaluation import updates
 from evaluation.cells import read_study
 from evaluation.comparison import compare
-from evaluation.updates import cosines, update_cosines
+from evaluation.report import updates
+from evaluation.report.updates import cosines, update_cosines
 
 SCORES = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
 START = {"model.layers.0.w": [1.0, 1.0], "model.layers.1.w": [1.0, 1.0], "model.norm.weight": [1.0]}

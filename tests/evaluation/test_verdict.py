@@ -8,9 +8,9 @@ from synthetic_study import WriteCell
 from synthetic_training import write_training
 
 from evaluation.cells import read_study
-from evaluation.landmarks import best_single, landmarks
-from evaluation.verdict import Verdict, verdicts
-from evaluation.view import view_study
+from evaluation.report.landmarks import best_single, landmarks
+from evaluation.report.verdict import Verdict, verdicts
+from evaluation.report.view import view_study
 
 
 def solved(n_solved: int) -> np.ndarray:

@@ -16,14 +16,14 @@ from markupsafe import Markup
 
 from evaluation.captions import caveats, folded, legend, missing_anchors, provenance
 from evaluation.comparison import ANCHORS, Comparison, singles
-from evaluation.costs import NO_SIZES
-from evaluation.csv_files import type_scores
-from evaluation.figures.gallery import Figure
 from evaluation.formats import HEADERS, cells, inside, title
-from evaluation.landmarks import best_single
-from evaluation.page_episodes import chosen_episodes
-from evaluation.verdict import Verdict, verdicts
-from evaluation.view import StudyView
+from evaluation.report.costs import NO_SIZES
+from evaluation.report.csv_files import type_scores
+from evaluation.report.episodes import chosen_episodes
+from evaluation.report.figures.gallery import Figure
+from evaluation.report.landmarks import best_single
+from evaluation.report.verdict import Verdict, verdicts
+from evaluation.report.view import StudyView
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -148,13 +148,13 @@ def _pictures(view: StudyView, figure: Figure) -> list[dict[str, Any]]:
 
 
 def _source(name: str) -> str:
-    loader = PackageLoader("evaluation")
+    loader = PackageLoader("evaluation.report")
     return loader.get_source(Environment(), name)[0]
 
 
 def _environment(*, autoescape: bool) -> Environment:
     return Environment(
-        loader=PackageLoader("evaluation"),
+        loader=PackageLoader("evaluation.report"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

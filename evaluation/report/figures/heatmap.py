@@ -11,9 +11,9 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, heading, panels, save, styled
 from evaluation.profiles import Profile
-from evaluation.view import StudyView
+from evaluation.report.figures.style import DIVERGING, FAINT, GREY, INK, heading, panels, save, styled
+from evaluation.report.view import StudyView
 
 _TOP = 1.25
 """The colour of full training's gain is not the darkest: some blocks do better."""

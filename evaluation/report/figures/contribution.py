@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Arm, Comparison
-from evaluation.figures.style import BLUE, ORANGE, anchor_lines, bars, heading, panels, rests_on, save, styled
-from evaluation.view import StudyView
+from evaluation.report.figures.style import BLUE, ORANGE, anchor_lines, bars, heading, panels, rests_on, save, styled
+from evaluation.report.view import StudyView
 
 
 @styled

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.figures import agreement, audit, contribution, cost, depth, heatmap, intervals, learning
-from evaluation.view import StudyView
+from evaluation.report.figures import agreement, audit, contribution, cost, depth, heatmap, intervals, learning
+from evaluation.report.view import StudyView
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from evaluation.costs import Cost
-from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, panels, save, styled
 from evaluation.formats import title
-from evaluation.view import StudyView
+from evaluation.report.costs import Cost
+from evaluation.report.figures.style import BLUE, GREY, ORANGE, PALE, panels, save, styled
+from evaluation.report.view import StudyView
 
 QUANTITIES: dict[str, Callable[[Cost], float]] = {
     "seconds per training step": lambda cost: cost.step_s,

@@ -10,8 +10,8 @@ from typing import Any
 
 from evaluation.agreement import Agreement
 from evaluation.comparison import ANCHORS, Comparison
+from evaluation.report.view import StudyView
 from evaluation.stats import mean_interval
-from evaluation.view import StudyView
 
 FOLDER = "csv"
 Row = Mapping[str, Any]

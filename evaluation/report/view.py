@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from evaluation.agreement import Agreement, agreements
 from evaluation.cells import Problem, StudyCells
 from evaluation.comparison import Comparison, compare
-from evaluation.costs import WEIGHTS, Cost, costs
 from evaluation.learning import Curve, read_curves
 from evaluation.profiles import Profile, block_profile
+from evaluation.report.costs import WEIGHTS, Cost, costs
 
 if TYPE_CHECKING:
-    from evaluation.updates import UpdateCosine
+    from evaluation.report.updates import UpdateCosine
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,6 @@ def _cosines(comparisons: Sequence[Comparison]) -> tuple[list[UpdateCosine], lis
     cells = [cell for comparison in comparisons for arm in comparison.arms for cell in arm.cells]
     if not any(any(cell.folder.glob(WEIGHTS)) for cell in cells):
         return [], ["no trained weights (checkpoint/) are kept"]
-    from evaluation.updates import update_cosines  # here: it imports torch and transformers, which takes seconds
+    from evaluation.report.updates import update_cosines  # here: it imports torch and transformers, which takes seconds
 
     return update_cosines(comparisons)

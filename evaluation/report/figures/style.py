@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from evaluation.comparison import Comparison
-from evaluation.view import StudyView
+from evaluation.report.view import StudyView
 
 # Okabe and Ito (2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6E6E6E"

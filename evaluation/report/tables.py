@@ -16,9 +16,9 @@ from evaluation.cells import read_cell
 from evaluation.comparison import Comparison
 from evaluation.findings import findings
 from evaluation.formats import HEADERS, cells, inside, spread, title
+from evaluation.report.view import StudyView
 from evaluation.results import EPISODES_FILE, RESULT_FILE, Result
 from evaluation.stats import mean_interval, paired_difference
-from evaluation.view import StudyView
 
 
 def as_tables(view: StudyView, width: int) -> RenderableType:

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.text import Text
 
 from evaluation.cells import StudyCells, read_study
-from evaluation.formats import as_data, inside, title
-from evaluation.tables import as_tables, summary_table
-from evaluation.verdict import headline
-from evaluation.view import StudyView, view_study
-
-__all__ = ["main", "summary_table", "write_report"]
+from evaluation.formats import inside, title
+from evaluation.report.data import as_data
+from evaluation.report.tables import as_tables
+from evaluation.report.verdict import headline
+from evaluation.report.view import view_study
+from evaluation.report.write import write_report
 
 _RESULTS = "*/*/*/layer=*/seed=*/result.json"
 
@@ -62,22 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures = ", ".join(path.name for path in written if path.suffix == ".png")
     console.print(Text(f"Written: {folder / 'report.html'} (open it in a browser), report.md, csv/ and {figures}"))
     return 0
-
-
-def write_report(view: StudyView) -> list[Path]:
-    """Write figures, CSV files and pages into the study's folder; return their paths.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    # Here, so that a run which only prints its table needs neither matplotlib nor jinja2.
-    from evaluation.csv_files import write_csv
-    from evaluation.figures.gallery import draw_all
-    from evaluation.page import write_pages
-
-    figures = draw_all(view)
-    drawn = [view.folder / f"{figure.name}.png" for figure in figures]
-    return [*write_pages(view, figures), *drawn, *write_csv(view)]
 
 
 def _nothing_in(study: StudyCells) -> str:

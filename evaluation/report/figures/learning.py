@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Comparison
-from evaluation.figures.style import BLUE, GREY, INK, ORANGE, PALE, panels, save, styled
 from evaluation.formats import title
-from evaluation.landmarks import best_single
 from evaluation.learning import Curve
-from evaluation.view import StudyView
+from evaluation.report.figures.style import BLUE, GREY, INK, ORANGE, PALE, panels, save, styled
+from evaluation.report.landmarks import best_single
+from evaluation.report.view import StudyView
 
 METRICS = {
     "success": "training episodes solved",

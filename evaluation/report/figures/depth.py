@@ -8,9 +8,20 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Comparison, singles
-from evaluation.figures.style import BLUE, GREY, PALE, anchor_lines, bars, heading, panels, rests_on, save, styled
 from evaluation.profiles import Profile
-from evaluation.view import StudyView
+from evaluation.report.figures.style import (
+    BLUE,
+    GREY,
+    PALE,
+    anchor_lines,
+    bars,
+    heading,
+    panels,
+    rests_on,
+    save,
+    styled,
+)
+from evaluation.report.view import StudyView
 
 
 @styled

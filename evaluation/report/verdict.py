@@ -9,10 +9,10 @@ import numpy as np
 
 from evaluation.comparison import Comparison, singles
 from evaluation.findings import words
-from evaluation.landmarks import best_single
 from evaluation.learning import Curve
 from evaluation.profiles import Profile
-from evaluation.view import StudyView
+from evaluation.report.landmarks import best_single
+from evaluation.report.view import StudyView
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from evaluation.comparison import Comparison, singles
-from evaluation.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save, styled
-from evaluation.view import StudyView
+from evaluation.report.figures.style import BLUE, GREY, ORANGE, PALE, anchor_lines, heading, panels, save, styled
+from evaluation.report.view import StudyView
 
 _CosineGroup = tuple[str, dict[str, list[tuple[int, float]]]]
 """A title; blocks and cosines of arms that train everything, and of arms that train that block alone."""

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evaluation.figures.style import BLUE, GREY, INK, ORANGE, PALE, bars, heading, panels, save, styled
-from evaluation.landmarks import Landmark, landmarks
-from evaluation.view import StudyView
+from evaluation.report.figures.style import BLUE, GREY, INK, ORANGE, PALE, bars, heading, panels, save, styled
+from evaluation.report.landmarks import Landmark, landmarks
+from evaluation.report.view import StudyView
 
 _COLOURS = {"anchor": INK, "single": BLUE, "several": ORANGE}
 _MARKERS = {"anchor": "D", "single": "o", "several": "s"}

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from evaluation.agreement import Agreement
-from evaluation.figures.style import DIVERGING, FAINT, GREY, INK, panels, save, styled
-from evaluation.view import StudyView
+from evaluation.report.figures.style import DIVERGING, FAINT, GREY, INK, panels, save, styled
+from evaluation.report.view import StudyView
 
 _SEED = "seed"
 

@@ -23,8 +23,8 @@ from agents.models import resolve
 from conf.schema import ModelConfig
 from evaluation.cells import Cell
 from evaluation.comparison import Comparison
-from evaluation.costs import WEIGHTS, block_of
 from evaluation.learning import settings
+from evaluation.report.costs import WEIGHTS, block_of
 
 
 @dataclass(frozen=True)
