@@ -70,8 +70,20 @@ def provenance(comparison: Comparison) -> list[str]:
         + ".",
         f"Weights: {_listed(r.model_source for r in trained)}, {result.n_blocks} blocks.",
         f"Training seeds {_listed(r.seed for r in trained)}; {_listed(r.steps for r in trained)} steps; learning rate "
-        f"{_listed((r.learning_rate for r in trained), '{:g}'.format)}.",
+        f"{_rates(trained)}.",
     ]
+
+
+def _rates(trained: Sequence[Result]) -> str:
+    """``3e-05``, or where full has a rate of its own ``3e-05 (full), 0.0001 (the others)``."""
+    full, others = (_rate_set(trained, is_full) for is_full in (True, False))
+    if not (full and others) or full == others:
+        return _listed(full | others, "{:g}".format)
+    return f"{_listed(full, '{:g}'.format)} (full), {_listed(others, '{:g}'.format)} (the others)"
+
+
+def _rate_set(results: Iterable[Result], is_full: bool) -> set[float]:
+    return {result.learning_rate for result in results if (result.layer == "full") == is_full}
 
 
 def legend(confidence: float) -> str:
@@ -101,6 +113,10 @@ def caveats(comparison: Comparison) -> list[str]:
         notes.append(f"The best of {len(resolved)} is a maximum of noisy numbers: measured again, expect less.")
     if len({cell.result.steps for arm in trained for cell in arm.cells}) > 1:
         notes.append("The arms took different numbers of steps: their scores are not like for like.")
+    results = [cell.result for arm in trained for cell in arm.cells]
+    full, others = _rate_set(results, True), _rate_set(results, False)
+    if full and others and full != others:
+        notes.append("Full training has another learning rate than the other arms: C compares two recipes, not masks.")
     if len({cell.result.model_source for cell in cells}) > 1:
         notes.append("The arms' weights have different sources: the untrained model may not be the same one.")
     if failed := [f"{cell.result.layer} seed {cell.result.seed}" for cell in cells if not cell.result.audit["ok"]]:

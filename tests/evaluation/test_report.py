@@ -59,6 +59,7 @@ def test_the_table_by_hand(study: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Data: generated arithmetic, split test; 40 items x 2 samples" in text
     assert "One training seed: the intervals cover the choice of panel items" in text
     assert "Left out" not in text and "Run what is missing" not in text
+    assert "learning rate 1e-05." in text and "another learning rate" not in text
 
 
 def test_json_says_the_same(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +92,17 @@ def test_no_gain_is_not_applicable(write_cell: WriteCell, capsys: pytest.Capture
     assert " n/a " in text and "C is n/a: full training's gain +0.025 [" in text
     (comparison,) = json.loads(printed(study, capsys, "--json"))["comparisons"]
     assert comparison["arms"][-1]["contribution"]["value"] is None
+
+
+def test_another_rate_for_single_blocks_is_no_small_print(
+    write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(BASE, BASE, layer="base", learning_rate=3e-5)
+    write_cell(BASE, solved(20), layer="full", learning_rate=3e-5)
+    study = write_cell(BASE, solved(18), layer="15", learning_rate=1e-4).parents[4]
+    text = printed(study, capsys)
+    assert "learning rate 3e-05 (full), 0.0001 (the others)." in text
+    assert "Full training has another learning rate than the other arms" in text
 
 
 def test_missing_anchors_name_their_command(write_cell: WriteCell, capsys: pytest.CaptureFixture[str]) -> None:
