@@ -18,9 +18,10 @@ from conf.errors import UserError
 from conf.schema import Config
 from evaluation.cells import finished
 from evaluation.evaluate import settings_of
+from evaluation.learning import CONFIG_FILE
 from evaluation.progress import Failure, forget_failure, write_failure
 from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, read_rows
-from evaluation.states import CONFIG_FILE, LOCK_FILE
+from evaluation.states import LOCK_FILE
 
 SETTINGS_FILE = "settings.yaml"
 FREE_KEYS = ("layer", "layer_study", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evaluation.cells import finished
+from evaluation.learning import CONFIG_FILE, read_metrics, settings
 from evaluation.progress import PLAN_FILE, Asked, read_failure, read_plan
 from evaluation.results import METRICS_FILE, ResultError
 
 STATES = ("done", "running", "cut off", "failed", "owed")
-LOCK_FILE, CONFIG_FILE = ".lock", "config.yaml"
+LOCK_FILE = ".lock"
 _CELLS = "*/*/*/layer=*/seed=*"
 
 
@@ -83,12 +81,12 @@ def _order(name: str) -> tuple:
 
 
 def _state(folder: Path, name: str, asked: Asked | None) -> CellState:
-    lines = _metrics(folder)
+    lines = read_metrics(folder / METRICS_FILE)[0] if (folder / METRICS_FILE).exists() else []
     last = lines[-1] if lines else {}
     shares = [line["seconds"] for line in lines if "seconds" in line]
     fields: dict[str, Any] = {
         "step": int(last.get("step", 0)),
-        "steps": asked.steps if asked else _steps(folder),
+        "steps": asked.steps if asked else int(settings(folder).get("steps", 0)),
         "command": asked.command if asked else "",
         "sweep": asked.sweep if asked else "",
         "arms": int(last.get("arms", 1)),
@@ -120,19 +118,3 @@ def _holder(lock: Path) -> str:
     except FileNotFoundError:
         pass
     return ""
-
-
-def _metrics(folder: Path) -> list[dict[str, float]]:
-    path, lines = folder / METRICS_FILE, []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # being written
-            continue
-    return lines
-
-
-def _steps(folder: Path) -> int:
-    path = folder / CONFIG_FILE
-    config = yaml.safe_load(path.read_text()) if path.exists() else {}
-    return int((config or {}).get("steps", 0))
