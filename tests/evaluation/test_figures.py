@@ -9,10 +9,11 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from evaluation.agreement import Agreement
 from evaluation.report.figures.agreement import matrices
-from evaluation.report.figures.style import BLUE, DIVERGING, GREY, ORANGE, PALE, bars, styled
+from evaluation.report.figures.style import BLUE, DIVERGING, GREY, ORANGE, PALE, bars, mark_cut, styled
 from evaluation.shape import Estimate
 
 
@@ -32,6 +33,14 @@ def test_profiles_that_are_compared_share_a_matrix() -> None:
 def test_bars_are_never_negative() -> None:
     value, low, high = np.array([1.0, 2.0]), np.array([0.5, 2.5]), np.array([2.0, 3.0])
     assert bars(value, low, high).tolist() == [[0.5, 0.0], [1.0, 1.0]]
+
+
+def test_an_interval_that_goes_on_beyond_the_axis_is_marked_there() -> None:
+    axis = Figure().subplots()
+    axis.set_ylim(-1.0, 2.0)
+    mark_cut(axis, np.array([0.0, 0.5, 1.0]), np.array([-3.0, 0.0, -1.0]), np.array([3.0, 2.0, 1.0]), BLUE)
+    marks = {line.get_marker(): [*line.get_xdata(), *line.get_ydata()] for line in axis.lines}  # type: ignore[misc]
+    assert marks == {"v": [0.0, -1.0], "^": [0.0, 2.0]}
 
 
 def test_figures_leave_matplotlibs_own_rules_alone(tmp_path: Path) -> None:

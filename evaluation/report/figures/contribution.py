@@ -8,7 +8,19 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from evaluation.comparison import Arm, Comparison
-from evaluation.report.figures.style import BLUE, ORANGE, anchor_lines, bars, heading, panels, rests_on, save, styled
+from evaluation.report.figures.style import (
+    BLUE,
+    INK,
+    ORANGE,
+    anchor_lines,
+    bars,
+    heading,
+    mark_cut,
+    panels,
+    rests_on,
+    save,
+    styled,
+)
 from evaluation.report.view import StudyView
 
 
@@ -23,6 +35,9 @@ def draw(view: StudyView, path: Path) -> bool:
     for axis, (comparison, arms) in zip(axes, shown, strict=True):
         _panel(axis, comparison, arms)
         axis.set_ylim(*limits)
+        depth = np.array([arm.depth for arm in arms], dtype=float)
+        _, low, high = np.array([_found(arm) for arm in arms]).T
+        mark_cut(axis, depth, low, high, INK)
         axis.set_ylabel(f"contribution C, {view.confidence:.0%} interval")
     save(figure, path)
     return True

@@ -16,6 +16,7 @@ from evaluation.report.figures.style import (
     anchor_lines,
     bars,
     heading,
+    mark_cut,
     panels,
     rests_on,
     save,
@@ -61,6 +62,7 @@ def _panel(axis: Axes, comparison: Comparison, profile: Profile, confidence: flo
                           yerr=bars(value_L, low_L, high_L)[:, chosen_L], fmt="o", color=colour, ecolor=colour,
                           markerfacecolor=colour if chosen_L is told_L else "white", markersize=5, elinewidth=1.2,
                           label=label, zorder=3)  # fmt: skip
+    mark_cut(axis, profile.depth_L, low_L, high_L, BLUE)
     axis.set_xlim(-0.03, 1.03)
     axis.set_xlabel(f"relative depth (0: first of {profile.n_blocks} blocks, 1: last)")
     heading(axis, comparison, rests_on(comparison, {len(profile.seeds)}))

@@ -36,13 +36,15 @@ GALLERY = (
         "depth",
         "Contribution against depth",
         "Bars are intervals of one block each. The band holds all blocks at once with the stated confidence: use "
-        "it for a block that was picked by looking. Hollow points cannot be told from the untrained model.",
+        "it for a block that was picked by looking. Hollow points cannot be told from the untrained model. "
+        "A triangle at the edge: the interval goes on.",
         depth.draw,
     ),
     Figure(
         "contribution",
         "Contribution of every part that was trained",
-        "Single blocks and groups of blocks; a group's line spans its blocks.",
+        "Single blocks and groups of blocks; a group's line spans its blocks. A triangle at the edge: the interval "
+        "goes on.",
         contribution.draw,
     ),
     Figure(

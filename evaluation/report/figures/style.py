@@ -100,6 +100,15 @@ def rests_on(comparison: Comparison, counts: set[int]) -> str:
     return f"{split}: {len(panel['items'])} items × {panel['samples']}; training seeds: {seeds}; {covers}"
 
 
+def mark_cut(axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
+    """A triangle at the edge of the axis for every interval that goes on beyond it; set the limits first."""
+    bottom, top = axis.get_ylim()
+    for height, beyond, marker in ((bottom, low < bottom, "v"), (top, high > top, "^")):
+        if beyond.any():
+            axis.plot(x[beyond], np.full(beyond.sum(), height), marker, color=colour, markersize=6, clip_on=False,
+                      zorder=4)  # fmt: skip
+
+
 def bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Error bars from intervals: one need not contain its estimate, and matplotlib takes no negative bar."""
     return np.clip([value - low, high - value], 0, None)
