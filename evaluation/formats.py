@@ -43,7 +43,7 @@ def cells(arm: Arm) -> list[str]:
         f"{arm.score_before:.3f}",
         spread(arm.score),
         spread(arm.gain, "+") if arm.gain else "-",
-        _contribution(arm),
+        contribution_text(arm),
         f"{np.mean([result.seconds for result in results]) / 60:.1f}",
         f"{np.mean(update):.1f}" if update and trains else "-",
         f"{max(result.peak_memory_bytes for result in results) / 1e9:.2f}",
@@ -60,7 +60,8 @@ def inside(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
-def _contribution(arm: Arm) -> str:
+def contribution_text(arm: Arm) -> str:
+    """``0.87 [0.71, 1.10]``; ``n/a`` where the full gain is not resolved, 0 and 1 for the anchors."""
     if arm.layer in ANCHORS:
         return str(ANCHORS.index(arm.layer))
     found = arm.contribution

@@ -26,9 +26,10 @@ from rich.text import Text
 
 from conf.errors import UserError
 from evaluation.captions import command
-from evaluation.cells import read_study
-from evaluation.comparison import Arm, Comparison, compare
-from evaluation.formats import spread, title
+from evaluation.cells import StudyCells, read_study
+from evaluation.comparison import ANCHORS, Arm, Comparison, compare
+from evaluation.formats import contribution_text, spread, title
+from evaluation.results import Result
 from evaluation.stats import Interval, paired_difference
 
 RATE_KEY = "algorithm.single_block_learning_rate"
@@ -122,18 +123,25 @@ def at_rate(comparison: Comparison, study: Path, blocks: Sequence[int], rate: fl
     """What the study beside ``study`` holds at ``rate``, and what it is owed."""
     own = as_scanned(comparison, study, blocks)
     sibling = study.resolve().parent / f"{study.resolve().name}-rate-{rate:g}"
-    read = compare(read_study(sibling))[0] if sibling.is_dir() else []
-    result = comparison.result
-    twin = next((c for c in read if _family(c) == _family(comparison)), None)
+    twin = _beside_anchors(comparison, sibling) if sibling.is_dir() else None
     seeds = own.arms[blocks[0]].seeds
     arms = {block: arm for block in blocks if twin and (arm := twin.arm(str(block))) and arm.seeds == seeds}
-    if twin and twin.result.panel != result.panel:
-        raise RatesError(f"{sibling} answered another panel than {study}; remove it, and it is run again")
     owed = [str(block) for block in blocks if block not in arms]
     trained = own.arms[blocks[0]].result
     kept = [word for word in trained.overrides if not word.lstrip("+").startswith(f"{RATE_KEY}=")]
     line = command(replace(trained, overrides=[*kept, f"{RATE_KEY}={rate:g}"]), sibling, owed, seeds)
     return AtRate(rate, sibling, arms, " ".join([line, *map(shlex.quote, words)]) if owed else "")
+
+
+def _beside_anchors(comparison: Comparison, sibling: Path) -> Comparison | None:
+    """What the sibling holds, with the study's base and full as anchors; None where it has no cell of this family."""
+    read = read_study(sibling)
+    cells = [cell for cell in read.cells if _family(cell.result) == _family(comparison.result)]
+    if any(cell.result.panel != comparison.result.panel for cell in cells):
+        raise RatesError(f"{sibling} answered another panel than this study; remove it, and it is run again")
+    own = [cell for layer in ANCHORS if (arm := comparison.arm(layer)) for cell in arm.cells]
+    others = [cell for cell in cells if cell.result.layer not in ANCHORS]
+    return compare(StudyCells(sibling, [*own, *others], []))[0][0] if others else None
 
 
 def orders(found: Sequence[AtRate], confidence: float) -> list[Order]:
@@ -148,15 +156,15 @@ def orders(found: Sequence[AtRate], confidence: float) -> list[Order]:
 
 
 def as_table(name: str, blocks: Sequence[int], found: Sequence[AtRate], confidence: float) -> RenderableType:
-    """Gains by block and rate, then which pairs change places, then what is owed."""
+    """Gain and C by block and rate, then which pairs change places, then what is owed."""
     gains = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     gains.add_column("block", justify="right")
     for at in found:
         gains.add_column(f"gain at {at.rate:g}", justify="right")
+        gains.add_column(f"C at {at.rate:g}", justify="right")
     for block in blocks:
-        shown = [at.arms[block].gain if block in at.arms else None for at in found]
-        gains.add_row(str(block), *(spread(gain, "+") if gain else "not run" for gain in shown))
-    parts: list[RenderableType] = [Text(name, style="bold"), gains]
+        gains.add_row(str(block), *(text for at in found for text in _gain_and_c(at.arms.get(block))))
+    parts: list[RenderableType] = [Text(name, style="bold"), gains, Text("C: against the study's own full training.")]
     for order in orders(found, confidence):
         parts.append(
             Text(
@@ -169,6 +177,12 @@ def as_table(name: str, blocks: Sequence[int], found: Sequence[AtRate], confiden
     return Group(*parts)
 
 
+def _gain_and_c(arm: Arm | None) -> tuple[str, str]:
+    if arm is None or arm.gain is None:
+        return "not run", ""
+    return spread(arm.gain, "+"), contribution_text(arm)
+
+
 def _difference(a: Arm, b: Arm, confidence: float) -> Interval:
     """All arms began as one model, so the difference of gains is that of scores."""
     return paired_difference(a.after_SIK, b.after_SIK, confidence)
@@ -178,8 +192,7 @@ def _sign(interval: Interval) -> int:
     return (interval.low > 0) - (interval.high < 0)
 
 
-def _family(comparison: Comparison) -> tuple[str, str, str]:
-    result = comparison.result
+def _family(result: Result) -> tuple[str, str, str]:
     return result.task, result.model, result.algorithm
 
 

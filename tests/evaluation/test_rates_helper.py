@@ -59,6 +59,19 @@ def test_whether_two_blocks_change_places(blocks, capsys, shares, verdict):
     assert "python run.py" not in printed
 
 
+def test_contributions_at_another_rate_are_against_the_studys_own_anchors(blocks, write_cell, capsys):
+    study = blocks("demo", {3: 0.8, 15: 0.4}, 1e-4)
+    blocks("demo-rate-3e-05", {3: 0.4, 15: 0.2}, 3e-5)
+    for seed in (0, 1):
+        write_cell(0 * after(0.8), 0 * after(0.8), layer="base", seed=seed, learning_rate=3e-5)
+        write_cell(0 * after(0.8), after(0.8), layer="full", seed=seed, learning_rate=3e-5)
+    assert main([str(study), "--blocks", "3,15", "--rates", "3e-5"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (three,) = [" ".join(row) for row in rows if row[:1] == ["3"]]
+    share = after(0.4).mean() / after(0.8).mean()
+    assert " tie 1.00 [" in three and f" {share:.2f} [" in three
+
+
 def test_a_block_that_lacks_a_seed_is_owed(blocks, capsys, tmp_path):
     study = blocks("demo", {3: 0.8, 15: 0.4}, 1e-4)
     sibling = blocks("demo-rate-3e-05", {3: 0.8, 15: 0.4}, 3e-5)
