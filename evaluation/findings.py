@@ -59,14 +59,16 @@ def _shape(profile: Profile) -> str:
     if not (profile.gain_L > 0).any():
         return ""
     held, place = concentration(profile), location(profile)
-    text = f"The gain is spread as over {_shown(held.effective_blocks, '.1f')} equal blocks of {len(profile.blocks_L)}"
+    blocks = f"{_shown(held.effective_blocks, '.1f')} equal blocks of {len(profile.blocks_L)}"
+    text = f"Noise taken off, the gain is spread as over {blocks}"
     if 3 in held.top_share:
         text += f"; the top 3 hold {_shown(held.top_share[3], '.2f')} of it"
     text += f"; its centre lies at relative depth {_shown(place.centre, '.2f')}"
     if np.isfinite(place.middle_minus_ends.value):
         middle = place.middle_minus_ends
         text += f"; blocks at 40-60 % of depth gain {_shown(middle, '+.3f')} more than the rest"
-        text += f", permutation p {middle.p:.2g}"
+        text += f", permutation p {middle.p:.2g}, and {place.shifted_p:.2g} by shifting the whole profile, which keeps "
+        text += "neighbours together"
     return text + "."
 
 

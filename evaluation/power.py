@@ -206,8 +206,12 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _sources(options: argparse.Namespace) -> list[tuple[str, DifferenceNoise, float, int]]:
     """Name, noise, full gain and number of arms of every comparison of the study, or of the planted one."""
+    if not options.difference > 0:
+        raise ValueError(f"error: --difference {options.difference:g}: give a number above 0")
     if options.study is None:
         gain = options.full - options.base
+        if options.unit == "C" and not abs(gain) > 0:
+            raise ValueError("error: C needs a gain: --full and --base are equal; --in score asks about scores")
         apart = options.difference * (abs(gain) if options.unit == "C" else 1.0)
         noise = planted_noise(options.base, options.full, apart)
         return [(f"Planted: base {options.base:g}, full {options.full:g}", noise, gain, options.blocks)]
@@ -218,6 +222,11 @@ def _sources(options: argparse.Namespace) -> list[tuple[str, DifferenceNoise, fl
         if measured and (full is not None or options.unit == "score"):
             gain = full.gain.value if full is not None and full.gain is not None else float("nan")
             result, (noise, arms) = comparison.result, measured
+            if options.unit == "C" and full is not None and full.gain and full.gain.low <= 0 <= full.gain.high:
+                print(f"left out: {result.task} · {result.model} · {result.algorithm}: C is n/a there, full gains "
+                      f"{gain:+.3f} [{full.gain.low:+.3f}, {full.gain.high:+.3f}]; --in score asks about scores",
+                      file=sys.stderr)  # fmt: skip
+                continue
             name = f"{result.task} · {result.model} · {result.algorithm}"
             if all(len(arm.seeds) == 1 for arm in comparison.arms):
                 # One seed shows nothing of luck in training; 0 would promise too much.
@@ -228,8 +237,8 @@ def _sources(options: argparse.Namespace) -> list[tuple[str, DifferenceNoise, fl
             found.append((name, noise, gain, arms))
     if not found:
         raise ValueError(
-            f"{options.study}: nothing to estimate the noise from. It takes two finished trained arms with the same "
-            "training seeds, and full for --in C. Without a study: --base 0.08 --full 0.65."
+            f"error: {options.study}: nothing to estimate the noise from. It takes two finished trained arms with the "
+            "same training seeds, and a resolved gain of full for --in C. Without a study: --base 0.08 --full 0.65."
         )
     return found
 

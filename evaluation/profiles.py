@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def block_profile(
     matched = full is not None and set(shared) <= set(full.seeds)
     result = comparison.result
     try:
-        return profile_of_scores(
+        profile = profile_of_scores(
             comparison.base_SIK,
             None if full is None else _at(full, shared) if matched else full.after_SIK,
             [_at(arm, shared) for arm in arms],
@@ -80,6 +81,29 @@ def block_profile(
     except ValueError:
         # No panel item has a score in every arm: nothing can be paired.
         return None
+    return _with_intervals_of(arms, profile)
+
+
+def _with_intervals_of(arms: Sequence[Arm], profile: Profile) -> Profile:
+    """The same profile with the arms' own intervals of C, which tables print, where they are of the same numbers.
+
+    Two bootstraps of one ratio differ in the far tail; the band is widened where it would lie inside of an interval.
+    """
+    if not all(
+        arm.contribution and arm.seeds == profile.seeds and abs(arm.contribution.value - value) < 1e-9
+        for arm, value in zip(arms, profile.contribution_L, strict=True)
+    ):
+        return profile
+    found = [arm.contribution for arm in arms if arm.contribution]
+    low_L, high_L = np.array([c.low for c in found]), np.array([c.high for c in found])
+    return replace(
+        profile,
+        low_L=low_L,
+        high_L=high_L,
+        simultaneous_low_L=np.minimum(profile.simultaneous_low_L, low_L),
+        simultaneous_high_L=np.maximum(profile.simultaneous_high_L, high_L),
+        p_at_least_full_L=np.array([c.p_at_least_full for c in found]),
+    )
 
 
 def profile_of_scores(

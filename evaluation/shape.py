@@ -97,6 +97,8 @@ class Location:
     """Mean relative depth, weighted by gains above 0; p: of the blocks' order meaning nothing, against 0.5."""
     middle_minus_ends: Estimate
     """Mean gain of the blocks at 40-60 % of depth minus that of the rest, in score; p by permuting the blocks."""
+    shifted_p: float
+    """p of the same by shifting the whole profile around, which keeps neighbours together; at least 1 / L."""
 
 
 def concentration(profile: Profile) -> Concentration:
@@ -111,7 +113,7 @@ def location(profile: Profile) -> Location:
     """Centre of mass, and the middle against the ends.
 
     The permutation test shuffles gains over blocks. Neighbouring blocks often gain alike; where they do, so many
-    different orders are not equally likely and the p-value is too small.
+    different orders are not equally likely and the p-value is too small. ``shifted_p`` then is the one to trust.
     """
     depth_L, gain_L = profile.depth_L, profile.gain_L
     middle_L = (depth_L >= MIDDLE[0]) & (depth_L <= MIDDLE[1])
@@ -123,12 +125,14 @@ def location(profile: Profile) -> Location:
     def contrast(gain_RL: NDArray[np.float64]) -> NDArray[np.float64]:
         return gain_RL[:, middle_L].mean(axis=1) - gain_RL[:, ~middle_L].mean(axis=1)
 
-    middle = Estimate(np.nan, np.nan, np.nan)
+    middle, shifted_p = Estimate(np.nan, np.nan, np.nan), float("nan")
     if middle_L.any() and not middle_L.all():
+        shifted_RL = np.stack([np.roll(gain_L, by) for by in range(len(gain_L))])
+        shifted_p = float(np.mean(np.abs(contrast(shifted_RL)) >= abs(contrast(gain_L[None])[0]) - 1e-12))
         middle = _estimate(profile, contrast, (-2.0, 2.0), _extreme(contrast(shuffled_RL), contrast(gain_L[None])[0]))
     away_R = centre(shuffled_RL) - depth_L.mean()
     p = _extreme(away_R, centre(gain_L[None])[0] - depth_L.mean())
-    return Location(_estimate(profile, centre, (0.0, 1.0), p), middle)
+    return Location(_estimate(profile, centre, (0.0, 1.0), p), middle, shifted_p)
 
 
 def reliability(profile: Profile) -> Estimate | None:

@@ -160,7 +160,9 @@ def hold(comparison: Comparison, layers: str, n_votes: int | None = None, confid
 def _arms(comparison: Comparison, layers: str) -> list[Arm]:
     single = {arm.layer: arm for arm in comparison.arms if arm.layer.isdigit()}
     if match := re.fullmatch(r"(best|worst):([1-9]\d*)", layers):
-        k, n_blocks = min(int(match[2]), comparison.result.n_blocks), comparison.result.n_blocks
+        k, n_blocks = int(match[2]), comparison.result.n_blocks
+        if k > n_blocks:
+            raise VotingError(f"--layers {layers}: the model has {n_blocks} blocks")
         folder = comparison.arms[0].cells[0].folder.parents[1]
         ranked = rank_blocks(folder, n_blocks, k if match[1] == "best" else n_blocks - k).blocks
         return [single[str(block)] for block in (ranked[:k] if match[1] == "best" else ranked[-k:])]

@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not study.cells:
         print(_nothing_in(study), file=sys.stderr)
         return 2
+    if len(names := sorted({cell.result.study for cell in study.cells})) > 1:
+        print(f"error: {folder} holds several studies, name one: {', '.join(names)}", file=sys.stderr)
+        return 2
     view = view_study(study, confidence)
     if not view.comparisons:
         print(_nothing_in(StudyCells(folder, [], view.problems)), file=sys.stderr)

@@ -36,7 +36,7 @@ def landmarks(comparison: Comparison, confidence: float) -> list[Landmark]:
     """
     found = [Landmark(name, arm.score, "anchor") for name in ANCHORS if (arm := comparison.arm(name))]
     alone, best = singles(comparison), best_single(comparison)
-    middle = comparison.result.n_blocks // 2
+    middle = (comparison.result.n_blocks - 1) // 2  # the block of layer=mid:1
     if best is not None and len(alone) > 1:
         found.append(Landmark(f"best of {len(alone)} blocks ({best.layer})", best.score, "single", chosen=True))
     found += [Landmark(f"middle block ({arm.layer})", arm.score, "single")

@@ -72,6 +72,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--power", "80"])
     assert main(["--base", "0", "--full", "0.6"]) == 2
     assert "between 0 and 1" in capsys.readouterr().err
+    assert main(["--base", "0.3", "--full", "0.3"]) == 2
+    assert "C needs a gain" in capsys.readouterr().err
+    assert main(["--difference", "nan"]) == 2
+    assert "give a number above 0" in capsys.readouterr().err
 
 
 def test_the_command_on_a_study(write_cell: WriteCell, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +91,17 @@ def test_the_command_on_a_study(write_cell: WriteCell, capsys: pytest.CaptureFix
     assert main([str(study), "--in", "score", "--difference", "0.1"]) == 0
     printed = capsys.readouterr().out
     assert "math · smollm2_135m · grpo" in printed and "ASSUMED" not in printed
+
+
+def test_a_study_whose_gain_is_not_resolved_has_no_c_to_resolve(
+    write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, trained = Planted(0.3, [0.3, 0.3]).draw(np.random.default_rng(0), 40, 2, 1)
+    for layer, arm_SIK in zip(("base", "full", "15"), (base, *trained), strict=True):
+        study: Path = write_cell(base[0], arm_SIK[0], layer=layer).parents[4]
+    assert main([str(study), "--difference", "0.2"]) == 2
+    told = capsys.readouterr().err
+    assert "C is n/a there, full gains" in told and "--in score asks about scores" in told
 
 
 def test_one_seed_shows_no_luck_in_training_so_it_is_assumed(

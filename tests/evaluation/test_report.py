@@ -94,6 +94,13 @@ def test_no_gain_is_not_applicable(write_cell: WriteCell, capsys: pytest.Capture
     assert comparison["arms"][-1]["contribution"]["value"] is None
 
 
+def test_a_folder_of_studies_is_not_one_study(write_cell: WriteCell, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cell(BASE, BASE, layer="base", study="other", folder="../other/math/smollm2_135m/grpo/layer=base/seed=0")
+    runs = write_cell(BASE, BASE, layer="base").parents[5]
+    assert main([str(runs)]) == 2
+    assert f"{runs} holds several studies, name one: demo, other" in capsys.readouterr().err
+
+
 def test_another_rate_for_single_blocks_is_no_small_print(
     write_cell: WriteCell, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,7 +118,12 @@ def test_the_table_names_its_caveats(study, capsys):
 
 @pytest.mark.parametrize(
     ("layers", "message"),
-    [("7", "no finished single-block arm 7; there are: 0, 1, 2"), ("best:1", "tie"), ("1", "names 1 models")],
+    [
+        ("7", "no finished single-block arm 7; there are: 0, 1, 2"),
+        ("best:1", "tie"),
+        ("best:4", "the model has 3 blocks"),
+        ("1", "names 1 models"),
+    ],
 )
 def test_a_vote_that_cannot_be_held_says_why(study, capsys, layers, message):
     assert main([str(study), "--layers", layers]) == 2
