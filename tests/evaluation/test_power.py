@@ -10,8 +10,9 @@ from planted_comparison import comparison_of
 from scipy import stats
 from synthetic_study import WriteCell
 
+from evaluation.noise import DifferenceNoise, noise_of, noise_of_study
 from evaluation.planted import Planted
-from evaluation.power import DifferenceNoise, items_needed, main, noise_of, noise_of_study, power
+from evaluation.power import items_needed, main, power
 
 
 def test_power_of_a_paired_t_test() -> None:
