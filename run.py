@@ -1,4 +1,4 @@
-"""Run one cell, or with ``-m`` a sweep of them: python run.py -m 'layer=base,full,0'; then python run.py --status."""
+"""Run one cell, or with ``-m`` a sweep of them: python run.py -m 'layer=base,full,0'; see --plan and --status."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import evaluation.status
+from algorithms.flags import hydra_words
 from conf.errors import UserError
 from conf.schema import Config, register
 
@@ -36,8 +36,7 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """The command line; Ctrl-C leaves a checkpoint and exit code 130."""
-    if sys.argv[1:2] == ["--status"]:
-        sys.exit(evaluation.status.main(sys.argv[2:]))
+    sys.argv[1:] = hydra_words(sys.argv[1:])
     try:
         job()
     except KeyboardInterrupt:
