@@ -24,9 +24,9 @@ register()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
     """One job, as Hydra calls it: a failure ends this job, not the sweep, and sets the exit code."""
-    from algorithms.sweep import run_arms  # after Hydra: --help and a mistyped key need no torch
-
     try:
+        from algorithms.sweep import run_arms  # after Hydra: --help and a mistyped key need no torch
+
         run_arms(cast(Config, OmegaConf.to_object(config)), HydraConfig.get().overrides.task)
     except (UserError, ValueError, OSError, OmegaConfBaseException) as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # at the end Hydra tells of the first failure only

@@ -23,4 +23,7 @@ def hydra_words(arguments: Sequence[str]) -> list[str]:
         sys.exit(evaluation.status.main(arguments[1:]))
     if "--plan" not in arguments:
         return list(arguments)
-    return [*(word for word in arguments if word != "--plan"), SHOW_PLAN]
+    words = [word for word in arguments if word != "--plan"]
+    # Beside the others: where words stand apart, Hydra's parser takes the first lot only.
+    place = next((place for place, word in enumerate(words) if "=" in word and word[0] != "-"), len(words))
+    return [*words[:place], SHOW_PLAN, *words[place:]]

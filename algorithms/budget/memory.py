@@ -90,7 +90,14 @@ class Fit:
 
 
 def fit(
-    sizes: Sizes, arms: Sequence[Trained], row: int, usable: float, *, half: bool, reference: bool, most: int = MAX_RANKS
+    sizes: Sizes,
+    arms: Sequence[Trained],
+    row: int,
+    usable: float,
+    *,
+    half: bool,
+    reference: bool,
+    most: int = MAX_RANKS,
 ) -> Fit | None:
     """Find them: the smallest number of ranks whose memory holds one row in a pass and one episode in the cache.
 
