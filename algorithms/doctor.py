@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -81,7 +82,9 @@ def contract() -> tuple[bool, str]:
     try:
         from algorithms.workers import contract  # here another release is found out, which is for the table
 
-        contract.check()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*engine is not available.*")  # verl's optional backends
+            contract.check()
     except UserError as error:
         return False, str(error)
     return True, f"verl {contract.PINNED} has all {len(contract.SYMBOLS)} names that are used, with their parameters"
