@@ -199,6 +199,8 @@ class RunnerConfig:
     """Tokens in one forward or backward pass; a larger batch is cut into several."""
     rollout_batch: int = 256
     """Episodes of a cell that generate together."""
+    share_device: bool = False
+    """Train on a GPU on which another process trains already; off: that is an error."""
     shortcuts: bool = True
     """Compute once what rows or policies have in common; off: every cell by itself, every row whole, to compare."""
 
