@@ -7,14 +7,15 @@ Symbols and units:
     N_up those from the lowest block that trains to the head       N_t   those that train
     b    bytes of a number in which is computed (2 or 4)           k     numbers a token leaves in the cache
 
-    generate    2 N (prompt + answer tokens) operations, and the weights and the cache are read once per token of an
-                answer for all episodes that generate together: max(operations / speed, bytes / bandwidth)
-    update      (2 N + 2 N_up + 2 N_t) (P + R) U E: forward, gradients of activations, gradients of weights
-    old log-probs where they are recomputed, reference where kl_coef > 0: 2 N (P + R) U E each
+    tokens      U E (P + R); the local runner reads a prompt once for all of its answers, where there is one turn
+    generate    2 N tokens operations, and the weights and the cache are read once per token of an answer for all
+                episodes that generate together: max(operations / speed, bytes / bandwidth)
+    update      (2 N + 2 N_up + 2 N_t) tokens: forward, gradients of activations, gradients of weights
+    old log-probs where they are recomputed, reference where kl_coef > 0: 2 N tokens each
 
 2 operations per weight and token: Kaplan et al. 2020, arXiv 2001.08361, section 2.1, the formula of
-``evaluation.report.costs``. Left out: attention's own products, loading, environments, and all that shortcuts save but
-one (a group's prompt is read once). Ranks are taken to share the work evenly, at no cost.
+``evaluation.report.costs``. Left out: attention's own products, loading, environments, and what other shortcuts
+save. Ranks are taken to share the work evenly, at no cost.
 """
 
 from __future__ import annotations
@@ -46,14 +47,9 @@ class Play:
         return self.episodes * self.turns
 
     @property
-    def generated(self) -> int:
-        """Tokens read and written while playing."""
+    def tokens(self) -> int:
+        """Tokens that go through the model once when playing, and once more when training on what was played."""
         return self.prompts_read * self.prompt + self.rows * self.response
-
-    @property
-    def trained_on(self) -> int:
-        """Tokens of an update on all rows."""
-        return self.rows * (self.prompt + self.response)
 
     @property
     def waves(self) -> int:
@@ -83,7 +79,7 @@ def panel_play(config: Config) -> Play:
 def _play(config: Config, episodes: int, alike: int) -> Play:
     plan, task = config.plan, config.task
     turns = plan.turns or task.max_turns
-    shared = alike if config.runner.shortcuts and turns == 1 else 1
+    shared = alike if config.runner.name == "local" and config.runner.shortcuts and turns == 1 else 1
     return Play(
         episodes,
         turns,
@@ -96,7 +92,7 @@ def _play(config: Config, episodes: int, alike: int) -> Play:
 
 def play_s(sizes: Sizes, play: Play, plan: PlanConfig, bytes_per_number: int) -> float:
     """Seconds that one device generates for."""
-    operations = 2 * sizes.total * play.generated / (plan.peak_tflops * 1e12 * plan.share_of_peak)
+    operations = 2 * sizes.total * play.tokens / (plan.peak_tflops * 1e12 * plan.share_of_peak)
     context = play.at_once * (play.prompt + play.response / 2)
     read = play.waves * bytes_per_number * (sizes.total + sizes.cached * context)
     return max(operations, read / (plan.bandwidth_gb_s * 1e9 * plan.share_of_bandwidth))
@@ -106,7 +102,7 @@ def update_s(sizes: Sizes, trained: Trained, config: Config) -> float:
     """Seconds of a step's update on one device, the log-probs that it needs among them; 0 where nothing trains."""
     if not trained.blocks:
         return 0.0
-    tokens = step_play(config).trained_on
+    tokens = step_play(config).tokens
     by_block: dict[int | None, int] = {**dict.fromkeys(range(sizes.n_blocks), sizes.block), None: sizes.rest}
     total = flops(by_block, trained.blocks, trained.everything, 0, tokens)
     scored = (config.algorithm.old_log_probs == "recompute") + (config.algorithm.kl_coef > 0)

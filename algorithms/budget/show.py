@@ -19,7 +19,7 @@ ONE_JOB = (
     "layer=base,full and 'layer=range(0,{n})'."
 )
 LEFT_OUT = (
-    "Left out: start-up, environments, attention's own products, and what shortcuts save. "
+    "Left out: start-up, environments, attention's own products, and what most shortcuts save. "
     "Formulas and sources: algorithms/budget/arithmetic.py and memory.py."
 )
 

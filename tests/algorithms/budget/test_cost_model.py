@@ -28,15 +28,16 @@ def make(plan=None, **changed):
 
 def test_tokens_of_a_step():
     play = step_play(make())
-    assert (play.episodes, play.prompts_read, play.generated, play.trained_on) == (16, 4, 4 * 6 + 160, 16 * 16)
+    assert (play.episodes, play.prompts_read, play.tokens) == (16, 4, 4 * 6 + 160)
     plain = step_play(make(runner=RunnerConfig(name="local", shortcuts=False)))
-    assert plain.generated == 256
-    assert panel_play(make()).generated == 5 * 6 + 100
+    assert plain.tokens == 256
+    assert step_play(make(runner=RunnerConfig(name="cluster"))).tokens == 256
+    assert panel_play(make()).tokens == 5 * 6 + 100
 
 
 def test_given_means_take_the_place_of_limits():
     play = step_play(make({"prompt_tokens": 2, "response_tokens": 3, "turns": 2}))
-    assert (play.rows, play.prompts_read, play.generated) == (32, 32, 32 * 5)
+    assert (play.rows, play.prompts_read, play.tokens) == (32, 32, 32 * 5)
 
 
 def test_generation_takes_as_long_as_what_is_slower():
@@ -53,9 +54,9 @@ def test_episodes_that_do_not_generate_together_read_the_weights_again():
 
 
 def test_an_update_counts_forward_and_both_backward_passes():
-    assert update_s(MODEL, FULL, make()) == pytest.approx(3 * 2 * 1050 * 256 / 1000)
+    assert update_s(MODEL, FULL, make()) == pytest.approx(3 * 2 * 1050 * 184 / 1000)
     above = 100 + 50
-    assert update_s(MODEL, TOP, make()) == pytest.approx(2 * (1050 + above + 100) * 256 / 1000)
+    assert update_s(MODEL, TOP, make()) == pytest.approx(2 * (1050 + above + 100) * 184 / 1000)
     assert update_s(MODEL, Trained(()), make()) == 0
 
 
@@ -64,7 +65,7 @@ def test_reference_and_recomputed_log_probs_are_a_forward_pass_each():
         name="a", groups_per_step=4, group_size=4, learning_rate=0.1, kl_coef=0.1, old_log_probs="recompute"
     )
     more = update_s(MODEL, FULL, make(algorithm=costly)) - update_s(MODEL, FULL, make())
-    assert more == pytest.approx(2 * 2 * 1050 * 256 / 1000)
+    assert more == pytest.approx(2 * 2 * 1050 * 184 / 1000)
 
 
 def test_a_cell_is_its_steps_that_are_left_and_its_evaluations():
