@@ -1,4 +1,4 @@
-"""Run one cell, or with ``-m`` a sweep of them: python run.py -m 'layer=base,full,0'; then python run.py --status."""
+"""Run one cell, or with ``-m`` a sweep of them: python run.py -m 'layer=base,full,0'; see --plan and --status."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import evaluation.status
+from algorithms.flags import hydra_words
 from conf.errors import UserError
 from conf.schema import Config, register
 
@@ -24,9 +24,9 @@ register()
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
     """One job, as Hydra calls it: a failure ends this job, not the sweep, and sets the exit code."""
-    from algorithms.sweep import run_arms  # after Hydra: --help and a mistyped key need no torch
-
     try:
+        from algorithms.sweep import run_arms  # after Hydra: --help and a mistyped key need no torch
+
         run_arms(cast(Config, OmegaConf.to_object(config)), HydraConfig.get().overrides.task)
     except (UserError, ValueError, OSError, OmegaConfBaseException) as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:  # at the end Hydra tells of the first failure only
@@ -36,8 +36,7 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """The command line; Ctrl-C leaves a checkpoint and exit code 130."""
-    if sys.argv[1:2] == ["--status"]:
-        sys.exit(evaluation.status.main(sys.argv[2:]))
+    sys.argv[1:] = hydra_words(sys.argv[1:])
     try:
         job()
     except KeyboardInterrupt:

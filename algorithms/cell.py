@@ -24,8 +24,9 @@ from evaluation.results import EPISODES_FILE, RESULT_FILE, PanelRow, Result, rea
 from evaluation.states import LOCK_FILE
 
 SETTINGS_FILE = "settings.yaml"
-FREE_KEYS = ("layer", "layer_study", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every")
+FREE_KEYS = ("layer", "layer_study", "seed", "study", "runs_dir", "runner", "tracker", "checkpoint_every", "plan")
 FREE_TASK_KEYS = ("processes", "timeout_s")
+FREE_MODEL_KEYS = ("shape",)
 """What cells of one study may differ in: what is compared, and what changes no result beyond rounding."""
 
 
@@ -113,8 +114,9 @@ class Cell:
 
     def _shared(self, identity: Mapping[str, str]) -> dict[str, Any]:
         settings = _plain(self._config) | {"identity": dict(identity)}
-        task = {key: value for key, value in settings["task"].items() if key not in FREE_TASK_KEYS}
-        return {key: value for key, value in (settings | {"task": task}).items() if key not in FREE_KEYS}
+        for group, free in (("task", FREE_TASK_KEYS), ("model", FREE_MODEL_KEYS)):
+            settings[group] = {key: value for key, value in settings[group].items() if key not in free}
+        return {key: value for key, value in settings.items() if key not in FREE_KEYS}
 
     def rows(self, phase: str) -> list[PanelRow]:
         """The panel rows of one phase, empty when it has not been evaluated.

@@ -1,4 +1,4 @@
-"""What this machine offers and what a run would use: ``python -m algorithms.doctor``; exits with 1 on a broken pin."""
+"""What this machine offers and what a run would use: ``python -m algorithms.doctor``; 1: a broken pin or contract."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -25,6 +26,7 @@ from agents import smollm2
 from agents.cache import cache_root
 from agents.models import cached_on_hub, missing_files
 from algorithms.machine import choose, cpu_bfloat16_flags, cpu_info, devices, usable_cores
+from conf.errors import UserError
 from conf.schema import ModelConfig, register
 from envs.code.sandbox import Sandbox, SandboxUnavailable
 
@@ -50,13 +52,15 @@ def main() -> int:
     console.print(_pin_table(found))
     online = hub_reachable()
     console.print(_table("Machine", machine_rows(online)))
+    kept, said = contract()
+    console.print(_table("Contract with verl", {"kept" if kept else "BROKEN": said}))
     console.print(_table("Models", model_rows()))
     register()
     console.print(_table("What will be used", choice_rows(online)))
     broken = [f"{pin.name}{pin.wanted}" for pin in found if not pin.fits]
     if broken:
         console.print(f"Outside their pins: {', '.join(broken)}. Cure: pip install {' '.join(map(repr, broken))}")
-    return 1 if broken else 0
+    return 1 if broken or not kept else 0
 
 
 def pins() -> Iterator[Pin]:
@@ -71,6 +75,19 @@ def pins() -> Iterator[Pin]:
             installed = ""
         fits = bool(installed) and requirement.specifier.contains(installed, prereleases=True)
         yield Pin(requirement.name, str(requirement.specifier), installed, fits)
+
+
+def contract() -> tuple[bool, str]:
+    """Whether verl is the release that is used, name by name; and in words, with what mends it where it is not."""
+    try:
+        from algorithms.workers import contract  # here another release is found out, which is for the table
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*engine is not available.*")  # verl's optional backends
+            contract.check()
+    except UserError as error:
+        return False, str(error)
+    return True, f"verl {contract.PINNED} has all {len(contract.SYMBOLS)} names that are used, with their parameters"
 
 
 def hub_reachable() -> bool:

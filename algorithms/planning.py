@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -23,26 +24,59 @@ from evaluation.progress import Asked, add_to_plan, now
 OWN_WORDS = ("layer=", "seed=")
 """Words of a job that are read here; jobs that differ in nothing else are composed once."""
 
+Jobs = Sequence[tuple[Sequence[str], DictConfig]]
+"""Words and composed configuration of each job."""
+
 
 class PlanCallback(Callback):
-    """Adds the cells of a run, or of all jobs of a multirun whatever its launcher, to the study's ``plan.jsonl``."""
+    """Adds the cells of a run, or of all jobs of a multirun whatever its launcher, to the study's ``plan.jsonl``.
+
+    With ``show`` it prints what they would cost instead, and ends the process before anything is launched or written.
+    """
+
+    def __init__(self, show: bool = False) -> None:
+        self._show = show
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Hydra's hook."""
-        words = list(config.hydra.overrides.task)
-        _record([(words, config)])
+        self._take([(list(config.hydra.overrides.task), config)])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Hydra's hook, before the sweeper splits the command into jobs."""
-        jobs, composed = jobs_of(config), dict[tuple[str, ...], DictConfig]()
-        loader = GlobalHydra.instance().config_loader()
-        found = []
-        for words in jobs:
-            shared = tuple(word for word in words if not word.startswith(OWN_WORDS))
-            if shared not in composed:
-                composed[shared] = loader.load_sweep_config(config, list(words))
-            found.append((words, composed[shared]))
-        _record(found)
+        try:
+            jobs = _composed(config)
+        except HydraException as error:  # a callback's exception would only be a warning of Hydra's
+            if self._show:
+                sys.exit(f"error: {error}")
+            raise
+        self._take(jobs)
+
+    def _take(self, jobs: Jobs) -> None:
+        if not self._show:
+            _record(jobs)
+            return
+        from algorithms.budget.show import show
+
+        configs, refused = list[Config](), list[str]()
+        for words, composed in jobs:
+            try:
+                configs.append(config_of(composed, words))
+            except (UserError, ValueError, OmegaConfBaseException) as error:
+                refused.append(f"{' '.join(words)}: {error}")
+        sys.exit(show(configs, refused))
+
+
+def _composed(config: DictConfig) -> Jobs:
+    """The jobs of a multirun, each with a configuration that is composed once for those that differ in OWN_WORDS."""
+    composed = dict[tuple[str, ...], DictConfig]()
+    loader = GlobalHydra.instance().config_loader()
+    jobs = []
+    for words in jobs_of(config):
+        shared = tuple(word for word in words if not word.startswith(OWN_WORDS))
+        if shared not in composed:
+            composed[shared] = loader.load_sweep_config(config, list(words))
+        jobs.append((words, composed[shared]))
+    return jobs
 
 
 def jobs_of(config: DictConfig) -> list[list[str]]:
@@ -55,7 +89,7 @@ def jobs_of(config: DictConfig) -> list[list[str]]:
     return [job for batch in BasicSweeper.split_arguments(parser.parse_overrides(words), None) for job in batch]
 
 
-def _record(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> None:
+def _record(jobs: Jobs) -> None:
     """Write the plan of every study that the jobs name; a plan that cannot be written stops nobody."""
     at, sweep = now(), " ".join(["python run.py", *(quote(word) for word in sys.argv[1:])])
     studies: dict[Path, list[Asked]] = {}

@@ -43,10 +43,12 @@ def run_apart(cells: Sequence[Config], overrides: Sequence[Sequence[str]], proce
     threads = cells[0].runner.threads or max(1, usable_cores() // n)
     parts = _dealt({place: _cost(cells[place]) for place in distinct}, n)
     # A fresh interpreter: one that has used torch's threads must not be forked.
+    # So many processes on this machine's device is what was asked for.
+    runner = replace(cells[0].runner, threads=threads, share_device=True)
     with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
         waiting = []
         for part in parts:
-            mine = [replace(cells[place], runner=replace(cells[place].runner, threads=threads)) for place in part]
+            mine = [replace(cells[place], runner=runner) for place in part]
             waiting.append(pool.submit(_run, mine, [list(overrides[place]) for place in part]))
         outcomes = [future.result() for future in waiting]
     failed, results = dict[int, str](), dict[int, Result]()

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from algorithms.arm import FAILURES, Arm, ArmsFailedError, going
 from algorithms.cell import Cell, differing_keys
+from algorithms.claim import claimed
 from algorithms.group import run_group
 from algorithms.layers import LayerError
 from algorithms.screen import abbreviated, console
@@ -37,6 +38,7 @@ def run_cell(config: Config, overrides: Sequence[str] = ()) -> Result:
 
     Raises:
         CellError: Another process holds the cell, or the study was made with other settings.
+        DeviceBusyError: Another process trains on the GPU.
         LayerError, ConfigError, ValueError: Something in the configuration; the message names the field.
         KeyboardInterrupt: Ctrl-C, after a checkpoint.
     """
@@ -124,6 +126,7 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
         return
     start_verl(setting.machine)
     with ExitStack() as locks:
+        locks.enter_context(claimed(setting.machine.device, share=setting.config.runner.share_device))
         for arm in unfinished:
             with arm.at_own_cost():
                 locks.enter_context(arm.cell.locked())

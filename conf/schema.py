@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -10,26 +9,11 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from conf.errors import UserError
-
-
-class ConfigError(UserError, ValueError):
-    """A value that parses but makes no sense; the message names the field and what is valid."""
-
-
-def _require(condition: bool, field: str, value: object, valid: str) -> None:
-    if not condition:
-        raise ConfigError(f"{field}={value} is not valid: {valid}")
-
-
-def _named(value: str, field: str) -> None:
-    fits = value == MISSING or bool(re.fullmatch(r"[\w-][\w.+-]*", value))
-    _require(fits, field, repr(value), "it names a folder: letters, digits, - _ . and +")
-
-
-def _positive(owner: object, prefix: str, *names: str) -> None:
-    for name in names:
-        _require(getattr(owner, name) >= 1, f"{prefix}{name}", getattr(owner, name), "give a whole number >= 1")
+from conf.checks import ConfigError as ConfigError
+from conf.checks import named as _named
+from conf.checks import positive as _positive
+from conf.checks import require as _require
+from conf.planned import PlanConfig
 
 
 @dataclass
@@ -98,6 +82,8 @@ class ModelConfig:
     """Number of decoder blocks, checked against the weights; null: whatever the weights have."""
     learning_rate: float = 1e-5
     """One rate for every arm of a study, chosen for this model."""
+    shape: dict[str, Any] = field(default_factory=dict)
+    """What its ``config.json`` says of its size; read by ``--plan`` where no such file is at hand, by nothing else."""
     lora_rank: int = 0
     """Train low-rank adapters inside the chosen blocks in place of their weights; 0: the weights."""
 
@@ -213,6 +199,8 @@ class RunnerConfig:
     """Tokens in one forward or backward pass; a larger batch is cut into several."""
     rollout_batch: int = 256
     """Episodes of a cell that generate together."""
+    share_device: bool = False
+    """Train on a GPU on which another process trains already; off: that is an error."""
     shortcuts: bool = True
     """Compute once what rows or policies have in common; off: every cell by itself, every row whole, to compare."""
 
@@ -246,6 +234,7 @@ class Config:
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
     layer: Any = "mid:1"
     """What trains: ``base``, ``full``, a block number, ``[7,8]``, ``mid:k``, ``random:k``, and, as a finished study
     has it, ``best:k``, ``worst:k``, ``boost:k``; ``all``: every arm."""
@@ -273,6 +262,7 @@ GROUPS: dict[str, type] = {
     "algorithm": AlgorithmConfig,
     "runner": RunnerConfig,
     "tracker": TrackerConfig,
+    "plan": PlanConfig,
 }
 
 

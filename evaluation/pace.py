@@ -34,20 +34,28 @@ class Pace:
             return None
         if state.seconds_per_step is not None:
             return (state.steps - state.step) * state.seconds_per_step * state.arms
-        return _sum(self._left_s(other) for other in self._states if other.process == state.process)
+        return _sum(self.left_s(other) for other in self._states if other.process == state.process)
 
     def study_s(self) -> float | None:
         """Wall-clock seconds until everything asked for is done, if as many processes as now go on; None: unknown."""
         left = [state for state in self._states if state.name and state.state != "done"]
-        seconds = _sum(self._left_s(state) for state in left)
+        seconds = _sum(self.left_s(state) for state in left)
         return seconds / self.processes if left and seconds is not None else None
 
-    def _left_s(self, state: CellState) -> float | None:
+    def left_s(self, state: CellState) -> float | None:
+        """Seconds of one process until a cell that is not done has its result; None: nothing to go by."""
         if state.layer == "base":
             return self._overhead(state)
         own = state.seconds_per_step if state.state == "running" else None
         share = own if own is not None else self._per_step(state)
         return None if share is None else (state.steps - state.step) * share + (self._overhead(state) or 0.0)
+
+    def knows_kind(self, state: CellState) -> bool:
+        """Whether a cell of its task, model and algorithm has been measured that trains as much: ``full``, or less."""
+        kin = [other for other in self._states if other.family == state.family]
+        if state.layer == "base":
+            return any(other.seconds is not None for other in kin)
+        return any(o.seconds_per_step is not None and (o.layer == "full") == (state.layer == "full") for o in kin)
 
     def _per_step(self, state: CellState) -> float | None:
         """What a step takes of a cell of its kind: ``full`` and other arms have very different ones."""

@@ -11,6 +11,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from agents.sampler import Generation, Request, Sampling
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
+from algorithms.workers.contract import check
 from algorithms.workers.rows import nested, to_tensordict
 from conf.schema import Config
 
@@ -42,10 +44,19 @@ def start_verl(machine: Machine) -> None:
 
     Call it where no frame holds a model: verl keeps the tracebacks of the optional imports that failed, and with
     them, for as long as the process lives, every frame that was waiting for the import.
+
+    Raises:
+        ContractError: verl is not the release that is pinned, or not as it was released.
     """
     os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
     _join_process_group(machine.device)
-    import verl.workers.engine_workers  # noqa: F401  here verl settles on its platform
+    _check_contract()  # here verl settles on its platform
+
+
+@cache
+def _check_contract() -> None:
+    """Once a process: it costs some hundredths of a second."""
+    check()
 
 
 def _join_process_group(device: str) -> None:

@@ -1,8 +1,7 @@
 """What we use of verl 0.9.1: every name, with the parameters we rely on. A verl that breaks one fails here first."""
 
-import importlib
 import inspect
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.resources import files
 
 import numpy as np
@@ -15,61 +14,25 @@ from verl.trainer.ppo.core_algos import agg_loss, compute_grpo_outcome_advantage
 from verl.utils import tensordict_utils as tu
 from verl.utils.model import get_hf_auto_model_class
 from verl.workers.engine import EngineRegistry
-from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+from verl.workers.engine.base import BaseEngine
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout, get_rollout_class
 
 from algorithms.advantages import grpo
+from algorithms.machine import Machine
+from algorithms.workers import contract, single
 from algorithms.workers.bank_engine import BankEngine
+from algorithms.workers.contract import SYMBOLS, ContractError, breaches, check
+from algorithms.workers.engine import LayerMaskEngine
 from algorithms.workers.platform import CPUPlatform
 from algorithms.workers.rollout import NAME, HFLocalRollout
 
-SIGNATURES = {
-    "verl.plugin.platform:PlatformRegistry.register": ["platform"],
-    "verl.plugin.platform:PlatformRegistry.get": ["name"],
-    "verl.workers.engine:EngineRegistry.register": ["model_type", "backend", "device", "vendor"],
-    "verl.workers.engine:EngineRegistry.get_engine_cls": ["model_type", "backend"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead._build_module": ["self"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead._build_lora_module": ["self", "module"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead._build_fsdp_module": ["self", "module"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead._build_optimizer": ["self", "module"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead.prepare_model_inputs": ["self", "micro_batch"],
-    "verl.workers.engine.fsdp.transformer_impl:FSDPEngineWithLMHead.prepare_model_outputs": [
-        "self",
-        "output",
-        "output_args",
-        "micro_batch",
-        "logits_processor_func",
-    ],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.__init__": ["self", "config", "role"],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.init_model": ["self"],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.compute_log_prob": ["self", "data"],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.compute_ref_log_prob": ["self", "data"],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.update_actor": ["self", "data"],
-    "verl.workers.engine_workers:ActorRolloutRefWorker.update_weights": ["self", "global_steps", "mode"],
-    "verl.workers.rollout.base:BaseRollout.__init__": ["self", "config", "model_config", "device_mesh"],
-    "verl.workers.rollout.base:BaseRollout.update_weights": ["self", "weights", "wire_format"],
-    "verl.workers.rollout.base:BaseRollout.resume": ["self", "tags"],
-    "verl.workers.rollout.base:BaseRollout.release": ["self"],
-    "verl.workers.config.optimizer:build_optimizer": ["parameters", "config"],
-    "verl.workers.utils.padding:response_from_nested": ["tensor", "response_mask"],
-    "verl.utils.tensordict_utils:get_tensordict": ["tensor_dict", "non_tensor_dict"],
-    "verl.utils.tensordict_utils:get_non_tensor_data": ["data", "key", "default"],
-    "verl.utils.tensordict_utils:get": ["tensordict", "key", "default"],
-    "verl.utils.tensordict_utils:assign_non_tensor": ["tensor_dict"],
-    "verl.utils.torch_functional:logprobs_from_logits_naive": ["logits", "labels"],
-    "verl.utils.torch_functional:entropy_from_logits": ["logits"],
-    "verl.utils.torch_dtypes:PrecisionType.to_dtype": ["precision"],
-    "verl.utils.device:get_device_name": [],
-    "verl.trainer.ppo.core_algos:compute_policy_loss_vanilla": [
-        "old_log_prob",
-        "log_prob",
-        "advantages",
-        "response_mask",
-        "loss_agg_mode",
-        "config",
-    ],
-    "verl.trainer.ppo.core_algos:kl_penalty": ["logprob", "ref_logprob", "kl_penalty"],
+COMPARED = {
+    "verl.trainer.ppo.core_algos:compute_policy_loss_vanilla": "old_log_prob, log_prob, advantages, response_mask, "
+    "loss_agg_mode, config",
+    "verl.trainer.ppo.core_algos:kl_penalty": "logprob, ref_logprob, kl_penalty",
 }
+"""What only tests use: our arithmetic is compared with it."""
 ARCHITECTURES = [(LlamaConfig, "LlamaForCausalLM"), (GPT2Config, "GPT2LMHeadModel")]
 
 
@@ -78,15 +41,75 @@ def test_verl_is_the_pinned_one():
     assert "verl==0.9.1" in requires("onelayer")
 
 
-@pytest.mark.parametrize("place", SIGNATURES)
-def test_verl_has(place):
-    module, _, path = place.partition(":")
-    found = importlib.import_module(module)
-    for name in path.split("."):
-        found = getattr(found, name)
-    expected = SIGNATURES[place]
-    parameters = list(inspect.signature(found).parameters)
-    assert parameters[: len(expected)] == expected
+def test_verl_is_as_it_was_released():
+    check()
+    assert list(breaches(COMPARED)) == []
+
+
+def test_every_method_of_verl_that_our_classes_override_is_in_the_contract():
+    for ours in (BankEngine, LayerMaskEngine, HFLocalRollout, CPUPlatform):
+        theirs = [base for base in ours.__mro__ if base.__module__.startswith("verl.")]
+        overridden = {name for name in vars(ours) if any(callable(vars(base).get(name)) for base in theirs)}
+        named = {place.rpartition(".")[2] for place in SYMBOLS}
+        assert overridden <= named, ours
+
+
+def test_a_symbol_that_is_gone_is_named_with_what_mends_it(monkeypatch):
+    monkeypatch.delattr(FSDPEngineWithLMHead, "prepare_model_outputs")
+    with pytest.raises(ContractError) as raised:
+        check()
+    text = str(raised.value)
+    assert "FSDPEngineWithLMHead.prepare_model_outputs: expected (self, output, output_args," in text
+    assert "found none: " in text
+    assert "pip install --force-reinstall --no-deps 'verl==0.9.1'" in text
+
+
+def renamed(self, batch):
+    """Stands in for a method whose parameter has another name."""
+
+
+def longer(self, data, shard):
+    """Stands in for a method that wants one more."""
+
+
+@pytest.mark.parametrize(("stand_in", "found"), [(renamed, "(self, batch)"), (longer, "(self, data, shard)")])
+def test_a_symbol_that_changed_is_named_with_what_was_expected_and_found(monkeypatch, stand_in, found):
+    from verl.workers.engine_workers import ActorRolloutRefWorker
+
+    monkeypatch.setattr(ActorRolloutRefWorker, "update_actor", stand_in)
+    place = "verl.workers.engine_workers:ActorRolloutRefWorker.update_actor"
+    assert list(breaches()) == [f"{place}: expected (self, data), found {found}"]
+
+
+def test_what_is_no_function_any_more_and_a_module_that_is_gone_are_breaches_too(monkeypatch):
+    monkeypatch.setattr("verl.utils.device.get_device_name", "cpu")
+    assert list(breaches({"verl.utils.device:get_device_name": ""})) == [
+        "verl.utils.device:get_device_name: expected (), found a str that cannot be called"
+    ]
+    assert list(breaches({"verl.no_such:thing": None})) == [
+        "verl.no_such:thing: expected to exist, found none: No module named 'verl.no_such'"
+    ]
+
+
+def test_another_release_or_none_is_refused_before_anything_of_it_is_imported(monkeypatch):
+    monkeypatch.setattr(contract, "version", lambda _: "0.9.0")
+    with pytest.raises(ContractError, match=r"expected release 0\.9\.1, found 0\.9\.0\. Mend it: pip install 'verl==0"):
+        check({})
+
+    def absent(_):
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(contract, "version", absent)
+    with pytest.raises(ContractError, match="verl is not installed; expected 0"):
+        check({})
+
+
+def test_a_run_is_refused_where_verl_is_started(monkeypatch):
+    monkeypatch.delattr(FSDPEngine, "optimizer_step")
+    monkeypatch.delattr(BaseEngine, "optimizer_step")
+    single._check_contract.cache_clear()
+    with pytest.raises(ContractError, match="optimizer_step"):
+        single.start_verl(Machine("cpu", torch.float32, 1))
 
 
 def test_our_platform_is_registered_and_abstract_in_nothing():

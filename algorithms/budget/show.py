@@ -1,0 +1,108 @@
+"""What ``--plan`` prints: the tables of ``tables``, and in words where their figures come from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from algorithms.budget.cells import PlannedCell, planned_cells, slots_of, with_costs
+from algorithms.budget.sizes import Sizes, UnknownSizeError
+from algorithms.budget.tables import cost_table, memory_table, ranks_table, time_table
+from conf.errors import UserError
+from conf.schema import Config, PlanConfig
+
+ONE_JOB = (
+    "layer=all is one job: its cells run one after the other. To deal them out, launch two sweeps: "
+    "layer=base,full and 'layer=range(0,{n})'."
+)
+LEFT_OUT = (
+    "Left out: start-up, environments, attention's own products, and what most shortcuts save. "
+    "Formulas and sources: algorithms/budget/arithmetic.py and memory.py."
+)
+
+
+def show(configs: Sequence[Config], refused: Iterable[str]) -> int:
+    """Print the plan of some jobs.
+
+    Args:
+        configs: The jobs; a layer may be ``all``.
+        refused: Why other jobs of the command name no cell.
+
+    Returns:
+        The exit code, 1 where a job names no cell.
+    """
+    known: dict[str, Sizes | UnknownSizeError] = {}
+    found, wrong = list[PlannedCell](), list(refused)
+    for config in configs:
+        try:
+            found += planned_cells(config, known)
+        except (UserError, ValueError) as error:  # a layer the model does not have, or a model nobody knows
+            wrong.append(f"task={config.task.name} model={config.model.name} layer={config.layer}: {error}")
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width of its own: fold nothing
+        console = Console(width=2000, color_system=None, highlight=False)
+    if cells := with_costs(found):
+        console.print(as_tables(cells))
+        console.print("\n".join(_sources(cells, known.values(), any(config.layer == "all" for config in configs))))
+    for text in dict.fromkeys(wrong):
+        print(f"error: {text}", file=sys.stderr)
+    return int(bool(wrong) or not cells)
+
+
+def as_tables(cells: Sequence[PlannedCell]) -> RenderableType:
+    """The tables with their headings."""
+    plan = cells[0].config.plan
+    done = sum(cell.state == "done" for cell in cells)
+    heading = f"Plan of {len(cells)} cells, {done} of them finished. Nothing is launched or written."
+    parts: list[RenderableType] = [Text(heading, style="bold"), cost_table(cells, plan)]
+    if any(cell.sizes for cell in cells):
+        parts += [Text(_about_memory(plan)), memory_table(cells)]
+        parts += [Text("The fewest ranks that hold a model, by the memory of a device:"), ranks_table(cells)]
+    if slots := slots_of(cells, plan):
+        several = f"{plan.cells_per_device} cells" if plan.cells_per_device > 1 else "One cell"
+        parts += [Text(f"{several} per {plan.unit} at a time:"), time_table(cells, plan)]
+        if (widest := max(ranks for ranks, _ in slots)) > 1:
+            missing = widest - plan.devices
+            short = f"; plan.devices={plan.devices} is {missing} too few" if missing > 0 else ""
+            parts.append(Text(f"Cells of {widest} ranks need runner=cluster, runner=local has one{short}."))
+    return Group(*parts)
+
+
+def _about_memory(plan: PlanConfig) -> str:
+    usable = plan.memory_gb * plan.share_of_memory / plan.cells_per_device
+    return (
+        f"GB of a rank, where {usable:.3g} of {plan.memory_gb:g} may be used (plan.memory_gb, plan.share_of_memory, "
+        "plan.cells_per_device). Weights, gradients\nand AdamW's two moments are float32. Last columns: for how many "
+        "tokens in a pass and episodes at a time there is room, of those\nthat runner.max_tokens_per_pass and "
+        "runner.rollout_batch ask for:"
+    )
+
+
+def _sources(cells: Sequence[PlannedCell], known: Iterable[Sizes | UnknownSizeError], all_in_one: bool) -> list[str]:
+    config = cells[0].config
+    plan, lines = config.plan, list[str]()
+    for found in known:
+        lines.append(f"Not known: {found}" if isinstance(found, UnknownSizeError) else f"Sizes: {found.source}.")
+    if any(cell.measured for cell in cells):
+        lines.append("Measured: cells of the same study, on whatever machine ran them, one process at a time.")
+    if any(cell.seconds and not cell.measured for cell in cells):
+        limits = {
+            "prompt_tokens": config.task.max_prompt_tokens,
+            "response_tokens": config.task.max_response_tokens,
+            "turns": config.task.max_turns,
+        }
+        assumed = [f"{name}={getattr(plan, name):g}" for name in ("share_of_peak", "share_of_bandwidth")]
+        for name, limit in limits.items():
+            given = getattr(plan, name)
+            assumed.append(f"{name}={given or limit}" + ("" if given else " (the task's limit, an upper bound)"))
+        lines += [
+            f"Model: {plan.name}, {plan.peak_tflops:g} TFLOP/s, {plan.bandwidth_gb_s:g} GB/s ({plan.source}).",
+            f"Assumed, each a key plan.<name>: {', '.join(assumed)}.",
+            LEFT_OUT,
+        ]
+    if all_in_one and len(cells) > 1:
+        lines.append(ONE_JOB.format(n=next((cell.sizes.n_blocks for cell in cells if cell.sizes), "<blocks>")))
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,164 @@
+"""``python run.py ... --plan``: what it prints of a command, from where, and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from command_line import Command
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf, open_dict
+
+from algorithms.flags import SHOW_PLAN, hydra_words
+from algorithms.planning import PlanCallback
+from conf import schema
+
+
+@pytest.fixture
+def shown(capsys, tmp_path):
+    """``shown("layer=all", "seed=0,1")``: exit code, tables and errors of the plan of such a multirun."""
+    schema.register()
+
+    def of(*words, multirun=True):
+        words = [*words, f"runs_dir={tmp_path / 'runs'}"]
+        with initialize_config_module("conf", version_base="1.3"):
+            config = compose("config", [] if multirun else words, return_hydra_config=True)
+            OmegaConf.set_readonly(config.hydra, False)
+            with open_dict(config):
+                config.hydra.overrides.task = words
+            begin = PlanCallback(show=True).on_multirun_start if multirun else PlanCallback(show=True).on_run_start
+            with pytest.raises(SystemExit) as left:
+                begin(config)
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return of
+
+
+def row(text, *words):
+    """The cells of the only line of a table that holds all words."""
+    (line,) = [line for line in text.splitlines() if all(word in line for word in words)]
+    return re.split(r"\s{2,}", line.strip())
+
+
+def test_the_plan_of_8b_names_the_ranks_that_every_kind_of_arm_needs(shown, tmp_path):
+    code, text, _ = shown("model=qwen3_8b_base", "layer=all", multirun=False)
+    assert code == 0
+    assert "Plan of 38 cells, 0 of them finished. Nothing is launched or written." in text
+    cost = {kind: row(text, f"grpo        {kind}") for kind in ("base", "full", "one block")}
+    assert [cost[kind][4:8] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "3"], ["36", "36", "1", "1"]]
+    assert "Cells of 3 ranks need runner=cluster, runner=local has one; plan.devices=1 is 2 too few." in text
+    assert row(text, "36 in one bank (hydra/launcher=fused)")[3] == "none fits"
+    assert "Sizes: model.shape of qwen3_8b_base (conf/model)." in text
+    assert "layer=all is one job" in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_memory_of_a_rank_is_given_part_by_part(shown):
+    _, text, _ = shown("model=qwen3_8b_base", "layer=full")
+    header = row(text, "weights", "optimizer")
+    full = row(text, "math   full", "of 4096")
+    assert header[3:5] == ["ranks", "weights"]
+    # float32 weights, what is gathered, the bfloat16 copy, gradients, two moments: 8.19e9 parameters on 3 ranks
+    assert full[3:8] == ["3", "10.9", "3.26", "16.4", "10.9"]
+
+
+def test_hours_follow_the_device_and_what_is_assumed_of_it(shown):
+    words = ("model=qwen3_1_7b_base", "layer=full", "runner.rollout_batch=64")
+    hours = [
+        float(row(shown(*words, *more)[1], "math   qwen3_1_7b_base   grpo", "model")[9])
+        for more in ((), ("plan.share_of_peak=0.15", "plan.share_of_bandwidth=0.25"), ("plan=a100",))
+    ]
+    assert hours[1] == pytest.approx(2 * hours[0], rel=0.02)
+    assert hours[2] > hours[0]
+
+
+def test_seeds_and_layers_are_counted_and_a_device_has_one_cell_unless_asked(shown):
+    words = ("model=qwen3_1_7b_base", "layer=0,1,2", "seed=0,1", "plan.devices=6")
+    _, text, _ = shown(*words)
+    assert row(text, "one block", "grpo")[4:7] == ["6", "3", "2"]
+    assert "One cell per GPU at a time:" in text
+    _, shared, _ = shown(*words, "plan.cells_per_device=2")
+    assert "2 cells per GPU at a time:" in shared
+    assert "where 36 of 80 may be used" in shared
+
+
+def test_jobs_that_name_no_cell_are_errors_and_the_others_are_planned(shown):
+    code, text, errors = shown("model=smollm2_135m", "layer=0,99,foo")
+    assert code == 1
+    assert "Plan of 1 cells" in text
+    assert "layer=99 is out of range; this model has 30 blocks, 0 to 29" in errors
+    assert "layer='foo' does not parse" in errors
+
+
+def test_a_model_of_unknown_size_is_not_guessed(shown):
+    code, text, errors = shown("model=local", "model.name=mine", "model.path=/nowhere", "layer=0,1")
+    assert code == 1
+    assert "Plan of" not in text
+    assert "model.path=/nowhere holds no config.json" in errors
+    code, text, _ = shown(
+        "model=local", "model.name=mine", "model.hub_id=no/such", "model.path=null", "model.n_blocks=4", "layer=0"
+    )
+    assert code == 0
+    assert "Not known: the size of model mine is not known" in text
+    assert row(text, "one block", "grpo")[7] == "?"
+
+
+def test_a_value_that_makes_no_sense_is_named(shown):
+    code, _, errors = shown("plan.devices=0", "layer=0")
+    assert code == 1
+    assert "plan.devices=0 is not valid" in errors
+
+
+def begin(tmp_path, layer, n_steps, share_s):
+    """A cell of the default study that has taken some steps."""
+    folder = tmp_path / "runs/default/math/smollm2_135m/grpo" / f"layer={layer}" / "seed=0"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("steps: 30\n")
+    lines = [json.dumps({"step": step + 1, "seconds": share_s, "arms": 1}) for step in range(n_steps)]
+    (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_seconds_that_the_study_has_measured_take_the_models_place_for_cells_of_the_kind(shown, tmp_path):
+    begin(tmp_path, "3", 10, 36.0)
+    _, text, _ = shown("layer=full,3,4")
+    assert row(text, "full", "grpo")[-1] == "model"
+    blocks = row(text, "one block", "grpo")
+    assert blocks[-1] == "measured"
+    assert float(blocks[-2]) == pytest.approx((20 + 30) * 36 / 3600)
+    assert "Measured: cells of the same study" in text
+    assert sorted(path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()) == [
+        "config.yaml",
+        "metrics.jsonl",
+    ]
+
+
+def test_the_flag_stands_anywhere_and_its_word_beside_the_others():
+    assert hydra_words(["a=1", "-m", "--plan"]) == [SHOW_PLAN, "a=1", "-m"]
+    assert hydra_words(["--plan", "-m", "a=1"]) == ["-m", SHOW_PLAN, "a=1"]
+    assert hydra_words(["--plan"]) == [SHOW_PLAN]
+    assert hydra_words(["-m", "a=1,2"]) == ["-m", "a=1,2"]
+
+
+@pytest.mark.parametrize("flags", [["--plan"], ["-m", "--plan"]])
+def test_a_user_sees_the_plan_and_finds_nothing_written(tiny_words, tmp_path, flags):
+    words = [*tiny_words, f"runs_dir={tmp_path / 'runs'}", "plan=cpu"]
+    command = Command(tmp_path / "output", "run.py", *flags, *words)
+    assert command.end() == 0, command.output
+    assert "Plan of 1 cells, 0 of them finished." in command.output
+    assert "CPU h" in command.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_finished_cells_are_counted_apart_and_cost_nothing(tiny_words, tmp_path):
+    words = [*tiny_words, f"runs_dir={tmp_path / 'runs'}", "steps=1", "evaluation.items=2", "plan=cpu", "layer=base"]
+    command = Command(tmp_path / "first", "run.py", *words)
+    assert command.end() == 0, command.output
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    command = Command(
+        tmp_path / "second", "run.py", "-m", "--plan", *[w for w in words if w[:6] != "layer="], "layer=base,0"
+    )
+    assert command.end() == 0, command.output
+    assert "Plan of 2 cells, 1 of them finished." in command.output
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
