@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import envs.registry
 from agents.agent import Agent
 from agents.models import load_tokenizer, resolve
-from agents.rollout import MakeEnv
+from agents.world import MakeEnv, make_env_of
 from algorithms.estimators import estimator_of
 from algorithms.layers import LayerSelection
 from algorithms.machine import choose
@@ -32,9 +31,7 @@ class Setting:
         self.config, task = config, config.task
         self.machine = choose(config.runner)
         self.model = resolve(config.model, task)
-        self.make_env: MakeEnv = partial(
-            envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights)
-        )
+        self.make_env: MakeEnv = make_env_of(task)
         if task.processes:  # the pool ends with the last environment that lives in it
             self.make_env = partial(RemoteEnv, self.make_env, Pool(task.processes, task.timeout_s))
         self.env = self.make_env()

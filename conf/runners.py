@@ -33,7 +33,7 @@ class RunnerConfig:
     shortcuts: bool = True
     """Compute once what rows or policies have in common; off: every cell by itself, every row whole, to compare."""
     address: str | None = None
-    """Ray's address, ``auto``, ``host:port`` or ``ray://host:port``; null: a Ray of this run's own."""
+    """Where a Ray of this machine is joined, ``auto`` or ``host:port``; null: one of this run's own is started."""
     cpus: int = 0
     """CPUs that a Ray of this run's own counts, which is what it places by; 0: as many as the run asks for."""
     ranks: int = 1

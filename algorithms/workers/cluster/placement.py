@@ -18,8 +18,8 @@ from conf.schema import RunnerConfig
 
 RANK_CPUS = 1
 """CPUs of a rank and, in the same bundle, of nothing else: what serves beside it asks for none."""
-OTHER_CPUS = 2
-"""For what is placed outside the ranks' bundles, one after the other: queues, players, servers ask for one at start."""
+OTHER_CPUS = 3
+"""Outside the ranks' bundles: one each for the two processes of verl's queue, and one by which the players start."""
 REACH_S = 10.0
 """Seconds in which an address must answer at all."""
 
@@ -113,7 +113,9 @@ def place(runner: RunnerConfig, machine: Machine) -> list[PlacementGroup]:
     """
     bundle = {"CPU": RANK_CPUS} | ({"GPU": 1} if machine.device == "cuda" else {})
     share = runner.ranks // runner.nodes
-    groups = [placement_group([dict(bundle) for _ in range(share)], strategy="STRICT_PACK") for _ in range(runner.nodes)]
+    groups = [
+        placement_group([dict(bundle) for _ in range(share)], strategy="STRICT_PACK") for _ in range(runner.nodes)
+    ]
     waiting = [group for group in groups if not group.wait(runner.start_timeout_s)]
     if not waiting:
         return groups
@@ -135,9 +137,9 @@ def _require_reachable(address: str) -> None:
     """Try the port first: Ray's client waits for minutes."""
     if address in ("auto", "local"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ClusterError(f"runner.address={address} is not valid: auto, host:port or ray://host:port")
+        raise ClusterError(f"runner.address={address} is not valid: auto or host:port")
     try:
         socket.create_connection((host, int(port)), timeout=REACH_S).close()
     except OSError as error:
