@@ -37,11 +37,11 @@ class Setting:
         self.env = self.make_env()
         self.items = panel_items(task, config.evaluation, self.env.size(task.eval_split))
         estimator_of(config.algorithm)
-        self._n_train, self._train_source = self.env.size(task.train_split), self.env.source(task.train_split)
+        self.n_train, self._train_source = self.env.size(task.train_split), self.env.source(task.train_split)
         self.identity = {
             "model_source": self.model.source,
             "model_weights": self.model.fingerprint(),
-            "train_data": f"{self._train_source}, {self._n_train} items",
+            "train_data": f"{self._train_source}, {self.n_train} items",
             "eval_data": self.env.source(task.eval_split),
             "compute_dtype": str(self.machine.dtype).removeprefix("torch."),
         }
@@ -53,6 +53,6 @@ class Setting:
         Raises:
             ValueError: The training split is empty, and the selection trains something.
         """
-        if self._n_train == 0 and not selection.trains_nothing:
+        if self.n_train == 0 and not selection.trains_nothing:
             split = self.config.task.train_split
             raise ValueError(f"nothing to train on in task.train_split={split}: {self._train_source}")

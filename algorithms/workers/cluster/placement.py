@@ -13,7 +13,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 
 import algorithms
 from algorithms.machine import Machine
-from algorithms.workers.cluster.waiting import ClusterError, within
+from algorithms.workers.cluster.waiting import ClusterError
 from conf.schema import RunnerConfig
 
 RANK_CPUS = 1
@@ -56,10 +56,9 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         settings = {"num_cpus": runner.cpus or needs.cpus, "include_dashboard": False}
     settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": True}
     try:
-        within(where, "runner.start_timeout_s", runner.start_timeout_s, lambda: ray.init(**settings))
+        # In this thread: Ray's processes end with the thread that began them. Its own limit is a minute.
+        ray.init(**settings)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:  # what Ray's client raises, by version
-        if isinstance(error, ClusterError):
-            raise
         raise ClusterError(f"{where} cannot be used: {type(error).__name__}: {error}") from error
     try:
         require_room(ray.available_resources(), needs, where)

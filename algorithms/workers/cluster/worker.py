@@ -112,7 +112,9 @@ class ClusterWorker:
         with _as_cluster_error("a server did not answer"):
             return asyncio.run(all_of_them())
 
-    def take(self, step: int, starts: Sequence[Start]) -> tuple[list[Episode], Batch, dict[str, float]]:
+    def take(
+        self, step: int, starts: Sequence[Start]
+    ) -> tuple[list[Episode], Batch, dict[str, float], dict[str, float]]:
         """Take one step of verl's trainer: play, update, send the weights.
 
         Args:
@@ -120,8 +122,8 @@ class ClusterWorker:
             starts: The episodes, group by group.
 
         Returns:
-            The episodes, their rows, and the metrics of the update; ``sync_bytes``, ``rank_peak_memory_bytes`` and
-            seconds by phase, as ``phase/<name>``, among them.
+            The episodes, their rows, verl's metrics of the update, and ours of the cluster: the bytes that the weight
+            sync sent, the peak memory of the largest rank.
 
         Raises:
             ClusterError: A part of the cluster died or did not answer.
@@ -129,15 +131,16 @@ class ClusterWorker:
         """
         with _as_cluster_error("a step broke off"), _quiet():
             self._trainer.take(step, starts)
-            metrics = dict(self._trainer.update)
-            metrics["sync_bytes"] = float(sum(self._ranks.bytes_sent()))
-            metrics["rank_peak_memory_bytes"] = float(max(self._ranks.peak_memory()))
-        return self._trainer.episodes, self._trainer.batch, metrics
+            more = {
+                "sync_bytes": float(sum(self._ranks.bytes_sent())),
+                "rank_peak_memory_bytes": float(max(self._ranks.peak_memory())),
+            }
+        return self._trainer.episodes, self._trainer.batch, self._trainer.update, more
 
     @property
-    def seconds(self) -> dict[str, float]:
-        """Of the last step, by verl's names of its parts."""
-        return dict(self._trainer.timing_raw)
+    def generated_s(self) -> float:
+        """Seconds that the episodes of the last step took."""
+        return float(self._trainer.timing_raw["gen"])
 
     def learning_rate(self, variant: int) -> float:
         """The rate it trains at."""
