@@ -54,6 +54,8 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         settings: dict[str, object] = {"address": runner.address}
     else:
         settings = {"num_cpus": runner.cpus or needs.cpus, "include_dashboard": False}
+        # Ray lowers its workers' priority; here they are the run.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": True}
     try:
         # In this thread: Ray's processes end with the thread that began them. Its own limit is a minute.

@@ -30,18 +30,18 @@ class RankWorker(ActorRolloutRefWorker):
     Of ``layer=base`` it only serves: there is nothing to train and so no engine.
     """
 
-    def __init__(self, config: Any, role: str, step_timeout_s: float, threads: int, **settings: Any) -> None:
+    def __init__(self, config: Any, role: str, **settings: Any) -> None:
         """As verl's, after a process group whose exchanges end."""
         selection = LayerSelection.from_json(config.model.override_config[SELECTION_KEY])
         super().__init__(config, role="rollout" if selection.trains_nothing else role, **settings)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(config.onelayer.threads)
         if not dist.is_initialized():
             # On a CPU verl would ask torch for the same backend twice; it takes a group that is there.
             dist.init_process_group(
                 "gloo" if get_device_name() == "cpu" else "cpu:gloo,cuda:nccl",
                 rank=int(os.environ["RANK"]),
                 world_size=int(os.environ["WORLD_SIZE"]),
-                timeout=datetime.timedelta(seconds=step_timeout_s),
+                timeout=datetime.timedelta(seconds=config.onelayer.step_timeout_s),
             )
 
     @property

@@ -129,7 +129,7 @@ class ClusterWorker:
             ClusterError: A part of the cluster died or did not answer.
             EnvironmentsBrokenError: Too many episodes were lost.
         """
-        with _as_cluster_error("a step broke off"), _quiet():
+        with _as_cluster_error("a step broke off, the same command resumes from the newest checkpoint"), _quiet():
             self._trainer.take(step, starts)
             more = {
                 "sync_bytes": float(sum(self._ranks.bytes_sent())),
@@ -187,10 +187,8 @@ def _as_cluster_error(what: str) -> Any:
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         text = str(cause).strip().splitlines()
-        raise ClusterError(
-            f"{what}: {type(cause).__name__}: {text[0] if text else ''} ... {text[-1] if text else ''}; "
-            "the same command resumes from the newest checkpoint"
-        ) from error
+        told = " ... ".join(dict.fromkeys([text[0], text[-1]])) if text else ""
+        raise ClusterError(f"{what}: {type(cause).__name__}: {told}") from error
 
 
 @contextlib.contextmanager
