@@ -56,7 +56,7 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         settings = {"num_cpus": runner.cpus or needs.cpus, "include_dashboard": False}
         # Ray lowers its workers' priority; here they are the run.
         os.environ.setdefault("RAY_worker_niceness", "0")
-    settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": True}
+    settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": False}
     try:
         # In this thread: Ray's processes end with the thread that began them. Its own limit is a minute.
         ray.init(**settings)
@@ -74,7 +74,7 @@ def environment(machine: Machine) -> dict[str, str]:
     """Variables of every process that Ray starts for the run: it finds this code, and verl its platform and queue."""
     root = str(Path(next(iter(algorithms.__path__))).parent)
     paths = dict.fromkeys([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-    handed_on = ("HF_HUB_OFFLINE", "HF_HOME", "ONELAYER_CACHE", "VERL_LOGGING_LEVEL")
+    handed_on = ("HF_HUB_OFFLINE", "HF_HOME", "ONELAYER_CACHE")
     return {
         "PYTHONPATH": os.pathsep.join(paths),
         "VERL_PLATFORM": "cpu" if machine.device == "cpu" else "nvidia",
@@ -83,6 +83,8 @@ def environment(machine: Machine) -> dict[str, str]:
         "OMP_NUM_THREADS": str(machine.threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
+        "VERL_LOGGING_LEVEL": "ERROR",
+        "TQ_LOGGING_LEVEL": "ERROR",
         **{name: os.environ[name] for name in handed_on if name in os.environ},
     }
 

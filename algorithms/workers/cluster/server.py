@@ -84,11 +84,10 @@ class HFServer:
                 )
         return [outputs[place] for place in range(len(batch))]
 
-    @torch.no_grad()
     async def update_weights(self, weights: dict[str, torch.Tensor], step: int) -> None:
         """Take in tensors by name; names that the model does not have are an error."""
         for name, tensor in weights.items():
-            self._weights[name].copy_(tensor)
+            self._weights[name].detach().copy_(tensor)
         self._step = step
 
     async def wake_up(self) -> None:

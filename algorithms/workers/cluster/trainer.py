@@ -59,6 +59,7 @@ class LayerTrainer(PPOTrainerSync):
         """Their rows."""
         self.update: dict[str, float] = {}
         """verl's metrics of its update."""
+        self.curr_step_profile = False  # verl sets it where its own loop begins
         super().__init__(config)
 
     def take(self, step: int, starts: Sequence[Start]) -> None:
@@ -128,7 +129,7 @@ class LayerTrainer(PPOTrainerSync):
         """Read the episodes; return their rows in the local runner's order."""
         fields = ["prompts", "responses", "rollout_log_probs", "extra_fields"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        told = [getattr(one, "data", one) for one in data["extra_fields"].tolist()]
+        told = [getattr(one, "data", one) for one in list(data["extra_fields"])]
         texts = [[row.tolist() for row in data[name].unbind()] for name in fields[:3]]
         turns = [turn_of(*row) for row in zip(told, *texts, strict=True)]
         rows = list(zip(told, turns, strict=True))
