@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
@@ -51,7 +52,7 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
     where = f"the Ray at runner.address={runner.address}" if runner.address else "a Ray of this run's own"
     if runner.address:
         _require_reachable(runner.address)
-        settings: dict[str, object] = {"address": runner.address}
+        settings: dict[str, Any] = {"address": runner.address}
     else:
         settings = {"num_cpus": runner.cpus or needs.cpus, "include_dashboard": False}
         # Ray lowers its workers' priority; here they are the run.
