@@ -242,3 +242,8 @@ def test_an_answer_that_does_not_come_is_named():
     waiting = ask(Slow(), "0-3", Request([1], 0), Sampling(1.0, 2, frozenset()), "hf_server", 0.05)
     with pytest.raises(WaitedTooLongError, match=r"the answer of hf_server to 0-3: .*runner.answer_timeout_s=0.05"):
         asyncio.run(waiting)
+
+
+def test_adapters_are_refused(cluster_config, files):
+    with pytest.raises(ClusterError, match="model.lora_rank=4: adapters are not sent"):
+        ppo_config(cluster_config("model.lora_rank=4"), parse_layer(1, 4), CPU, files)

@@ -56,7 +56,7 @@ def table_of(task: str, model_path: str) -> Table:
 class TaskAgentLoop(AgentLoopBase):
     """One episode. Whatever breaks in it ends it as lost, by name; it never raises for that, and always ends."""
 
-    async def run(self, sampling_params: dict[str, Any], **sample: Any) -> list[AgentLoopOutput]:
+    async def run(self, sampling_params: dict[str, Any], **sample: Any) -> list[AgentLoopOutput]:  # type: ignore[override]
         """Play the episode that ``sample`` names and return its turns; of a lost one nothing but a note.
 
         Args:

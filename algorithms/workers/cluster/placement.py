@@ -71,6 +71,22 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
     return True
 
 
+def require_no_queue() -> None:
+    """verl's queue has one name in a whole Ray: a second run would mix its rows with those of the first.
+
+    Raises:
+        ClusterError: Another run's queue is there.
+    """
+    try:
+        ray.get_actor("TransferQueueController", namespace="transfer_queue")
+    except ValueError:  # Ray's answer when there is none
+        return
+    raise ClusterError(
+        "another run has its queue in this Ray, and verl's queue is one per Ray; "
+        "wait until it is done, or give this run a Ray of its own (runner.address=null)"
+    )
+
+
 def environment(machine: Machine) -> dict[str, str]:
     """Variables of every process that Ray starts for the run: it finds this code, and verl its platform and queue."""
     root = str(Path(next(iter(algorithms.__path__))).parent)

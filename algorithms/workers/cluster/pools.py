@@ -53,5 +53,5 @@ class PlacedPools(ResourcePoolManager):
         """As verl's, which waits for what may never come, and counts GPUs only."""
         for name, processes in self.resource_pool_spec.items():
             pool = RayResourcePool(processes, use_gpu=self.use_gpu, max_colocate_count=1, name_prefix=name)
-            pool.pgs = list(self.groups)
+            pool.pgs = list(self.groups)  # type: ignore[assignment]
             self.resource_pool_dict[name] = pool

@@ -23,6 +23,8 @@ import algorithms.workers.cluster.sync_engine  # noqa: F401  registers the engin
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.workers.engine import SELECTION_KEY
 
+EVERY_RANK: Any = Dispatch.ONE_TO_ALL  # type: ignore[attr-defined]
+
 
 class RankWorker(ActorRolloutRefWorker):
     """What verl's worker does, and beside it what audit, checkpoint and metrics ask for.
@@ -48,32 +50,32 @@ class RankWorker(ActorRolloutRefWorker):
     def _engine(self) -> Any:
         return cast(Any, self.actor).engine
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def blocks(self) -> dict[str, int | None]:
         """The decoder block of each parameter; None for embeddings, final norm and head."""
         return block_of_parameters(self._engine.module)
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def whole_parameters(self, trained: bool) -> dict[str, torch.Tensor]:
         """Whole parameters by name, of the first rank; the others help and return nothing."""
         return self._only_first(self._engine.whole_parameters(trained=trained))
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def whole_optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         """The optimizer's state by parameter, of the first rank."""
         return self._only_first(self._engine.whole_optimizer_state())
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def put_back(self, parameters: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
         """Take back what a checkpoint holds."""
         self._engine.put_back(parameters, state)
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def bytes_sent(self) -> int:
         """Of this rank to its server, by the last weight sync."""
         return int(self._engine.bytes_sent)
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    @register(dispatch_mode=EVERY_RANK)
     def peak_memory(self) -> int:
         """Bytes: of the device, or resident in this process."""
         if get_device_name() == "cuda":

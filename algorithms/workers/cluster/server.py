@@ -103,11 +103,12 @@ class HFReplica(RolloutReplica):
     async def launch_servers(self) -> None:
         """Start the actor and wait until its weights are loaded."""
         settings = self.config.engine_kwargs["hf"]
-        server = ray.remote(HFServer).options(name=server_name(self.replica_rank), max_concurrency=4096, num_cpus=0)
+        name = server_name(self.replica_rank)
+        server: Any = ray.remote(HFServer).options(name=name, max_concurrency=4096, num_cpus=0)
         handle = server.remote(self.model_config.path, settings["dtype"], settings["threads"], settings["max_rows"])
         await asyncio.wait_for(handle.ready.remote(), settings["start_timeout_s"])
         self.servers, self._server_handle = [handle], handle
-        self._server_address = server_name(self.replica_rank)
+        self._server_address = name
 
 
 class HFAdapter(BaseRollout):
@@ -118,7 +119,7 @@ class HFAdapter(BaseRollout):
         super().__init__(config, model_config, device_mesh)
         self._server: Any = None
 
-    async def update_weights(
+    async def update_weights(  # type: ignore[override]
         self, weights: Iterable[tuple[str, torch.Tensor]], global_steps: int | None = None, **_: Any
     ) -> None:
         """Send the named tensors; all ranks take part in making them whole."""

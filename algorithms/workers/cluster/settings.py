@@ -11,13 +11,13 @@ from agents.models import ModelFiles
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
 from algorithms.workers.cluster.engines import engine_of
+from algorithms.workers.cluster.waiting import ClusterError
 from algorithms.workers.engine import SELECTION_KEY
 from algorithms.workers.verl_config import learning_rate, our_values, verl_defaults
 from conf.schema import Config
 
 PADDING_TOKENS = 128
 """verl fills a batch up with rows of so many tokens; a pass must hold one."""
-TRAINER_MODE = "onelayer"
 AGENT_LOOP = "onelayer"
 QUEUE_UNITS = 1
 
@@ -26,11 +26,13 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
     """Return verl's configuration of a cell; ``onelayer`` in it is what our own parts read.
 
     Raises:
-        ClusterError: ``runner.engine`` cannot run here.
-        NotImplementedError: Adapters, which the servers are not sent.
+        ClusterError: ``runner.engine`` cannot run here, or the model has adapters, which the servers are not sent.
     """
     if config.model.lora_rank:
-        raise NotImplementedError("model.lora_rank with runner=cluster: adapters are not sent to servers; use 0")
+        raise ClusterError(
+            f"model.lora_rank={config.model.lora_rank}: adapters are not sent to servers yet; "
+            "use runner=local, or model.lora_rank=0"
+        )
     runner, algorithm, task = config.runner, config.algorithm, config.task
     engine = engine_of(runner.engine, machine)
     hook = {SELECTION_KEY: selection.to_json()}
@@ -88,7 +90,7 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
             "total_training_steps": config.steps,
             "resume_mode": "disable",  # a cell has checkpoints of its own
             "logger": [],
-            "v1": {"trainer_mode": TRAINER_MODE},
+            "v1": {"trainer_mode": "sync"},
         },
         "transfer_queue": {
             "enable": True,

@@ -74,7 +74,7 @@ class LayerTrainer(PPOTrainerSync):
             WaitedTooLongError: They did not end in time.
         """
         self._starts, self.global_steps, self.timing_raw = list(starts), step + 1, {}
-        self.replay_buffer.begin()
+        self._buffer.begin()
         try:
             rows = self.step({}, self.timing_raw)
         except RuntimeError:  # without a single row verl gives up; if it was the environments, they say why
@@ -93,7 +93,8 @@ class LayerTrainer(PPOTrainerSync):
         self.total_training_steps = self._cell.steps
 
     def _build_replay_buffer(self) -> PatientBuffer:
-        return PatientBuffer(self.config.trainer.v1, self._cell.runner.step_timeout_s)
+        self._buffer = PatientBuffer(self.config.trainer.v1, self._cell.runner.step_timeout_s)
+        return self._buffer
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()

@@ -19,7 +19,7 @@ from algorithms.batch import Batch
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
 from algorithms.workers.cluster.asking import ask
-from algorithms.workers.cluster.placement import place, start_ray
+from algorithms.workers.cluster.placement import place, require_no_queue, start_ray
 from algorithms.workers.cluster.settings import ppo_config
 from algorithms.workers.cluster.waiting import ClusterError, within
 from conf.schema import Config
@@ -59,6 +59,7 @@ class ClusterWorker:
         groups = place(runner, self._machine)
         for group in groups:
             self._stack.callback(ray.util.remove_placement_group, group)
+        require_no_queue()
         with _quiet():
             self._in_time("verl's queue", lambda: tq.init(self._verl.transfer_queue))
             self._stack.callback(tq.close)
