@@ -245,5 +245,5 @@ def test_an_answer_that_does_not_come_is_named():
 
 
 def test_adapters_are_refused(cluster_config, files):
-    with pytest.raises(ClusterError, match="model.lora_rank=4: adapters are not sent"):
+    with pytest.raises(ClusterError, match=r"model.lora_rank=4: adapters are not sent"):
         ppo_config(cluster_config("model.lora_rank=4"), parse_layer(1, 4), CPU, files)
