@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,17 +59,27 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         # Ray lowers its workers' priority; here they are the run.
         os.environ.setdefault("RAY_worker_niceness", "0")
     settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": False}
-    try:
-        # In this thread: Ray's processes end with the thread that began them. Its own limit is a minute.
-        ray.init(**settings)
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:  # what Ray's client raises, by version
-        raise ClusterError(f"{where} cannot be used: {type(error).__name__}: {error}") from error
+    _begin(settings, where, runner.start_timeout_s)
     try:
         require_room(ray.available_resources(), needs, where)
     except ClusterError:
         ray.shutdown()
         raise
     return True
+
+
+def _begin(settings: Mapping[str, Any], where: str, limit_s: float) -> None:
+    """Start or join, again where a busy machine was too slow for Ray's own limit of 30 seconds."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            # In this thread: Ray's processes end with the thread that began them.
+            ray.init(**settings)
+            return
+        except Exception as error:  # Ray raises all kinds, a bare Exception among them
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or time.monotonic() > deadline:
+                raise ClusterError(f"{where} cannot be used: {type(error).__name__}: {error}") from error
 
 
 def require_no_queue() -> None:
