@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import transfer_queue as tq
@@ -34,7 +35,8 @@ class Table:
     """What the episodes of one process share: the task, the agent, where environments come from."""
 
     def __init__(self, task: TaskConfig, model_path: str) -> None:
-        self.task, self.agent = task, Agent(load_tokenizer(model_path), task)  # type: ignore[arg-type]
+        """Read the tokenizer; environments are made when episodes begin."""
+        self.task, self.agent = task, Agent(load_tokenizer(Path(model_path)), task)
         self.make_env: MakeEnv = hosted(task) if task.processes else make_env_of(task)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="environment")
         self.begin_s = task.timeout_s + GRACE_S

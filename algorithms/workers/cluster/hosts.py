@@ -10,6 +10,7 @@ from typing import Any, cast
 import ray
 
 from agents.world import MakeEnv, make_env_of
+from algorithms.workers.cluster.waiting import WaitedTooLongError
 from conf.schema import TaskConfig
 from envs import TaskEnv
 from envs.pool import Pool
@@ -54,25 +55,27 @@ class HostedEnv:
     def __init__(self, host: Any, limit_s: float) -> None:
         """Build it."""
         self._host, self._limit_s = host, limit_s
-        self._number: int = ray.get(host.make.remote(), timeout=limit_s)
+        self._number: int = self._answer("make")
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """As ``TaskEnv.reset``."""
-        answer: tuple[str, dict[str, Any]] = ray.get(
-            self._host.reset.remote(self._number, seed, options or {}), timeout=self._limit_s
-        )
+        answer: tuple[str, dict[str, Any]] = self._answer("reset", self._number, seed, options or {})
         return answer
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """As ``TaskEnv.step``."""
-        answer: tuple[str, float, bool, bool, dict[str, Any]] = ray.get(
-            self._host.step.remote(self._number, action), timeout=self._limit_s
-        )
+        answer: tuple[str, float, bool, bool, dict[str, Any]] = self._answer("step", self._number, action)
         return answer
 
     def close(self) -> None:
         """Let it go; nobody waits."""
         self._host.close.remote(self._number)
+
+    def _answer(self, method: str, *arguments: Any) -> Any:
+        try:
+            return ray.get(getattr(self._host, method).remote(*arguments), timeout=self._limit_s)
+        except ray.exceptions.GetTimeoutError as error:
+            raise WaitedTooLongError(f"{method} of an environment's host", "task.timeout_s", self._limit_s) from error
 
 
 def hosted(task: TaskConfig) -> MakeEnv:
