@@ -18,8 +18,7 @@ from verl.single_controller.base.decorator import Dispatch, register
 from verl.utils.device import get_device_name
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
-import algorithms.workers.cluster.server
-import algorithms.workers.cluster.sync_engine  # noqa: F401  registers the engine
+import algorithms.workers.cluster.server  # noqa: F401  registers the server
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.workers.engine import SELECTION_KEY
 
@@ -34,6 +33,8 @@ class RankWorker(ActorRolloutRefWorker):
 
     def __init__(self, config: Any, role: str, **settings: Any) -> None:
         """As verl's, after a process group whose exchanges end."""
+        import algorithms.workers.cluster.sync_engine  # noqa: F401  verl takes one engine per process
+
         selection = LayerSelection.from_json(config.model.override_config[SELECTION_KEY])
         super().__init__(config, role="rollout" if selection.trains_nothing else role, **settings)
         torch.set_num_threads(config.onelayer.threads)
