@@ -26,6 +26,9 @@ from conf.schema import Config
 
 T = TypeVar("T")
 
+TOLD = 400
+"""Letters of what Ray says when a process dies, which is pages."""
+
 
 class ClusterWorker:
     """Ranks, servers and players of one cell; ``close`` gives them back."""
@@ -130,7 +133,7 @@ class ClusterWorker:
             ClusterError: A part of the cluster died or did not answer.
             EnvironmentsBrokenError: Too many episodes were lost.
         """
-        with _as_cluster_error("a step broke off, the same command resumes from the newest checkpoint"), _quiet():
+        with _as_cluster_error("a step broke off"), _quiet():
             self._trainer.take(step, starts)
             more = {
                 "sync_bytes": float(sum(self._ranks.bytes_sent())),
@@ -189,7 +192,9 @@ def _as_cluster_error(what: str) -> Any:
         cause = getattr(error, "cause", None) or error
         text = str(cause).strip().splitlines()
         told = " ... ".join(dict.fromkeys([text[0], text[-1]])) if text else ""
-        raise ClusterError(f"{what}: {type(cause).__name__}: {told}") from error
+        raise ClusterError(
+            f"{what}: {type(cause).__name__}: {told[:TOLD]}; the same command resumes from the newest checkpoint, if any"
+        ) from error
 
 
 @contextlib.contextmanager
