@@ -44,7 +44,7 @@ def rollout(
     """
     if not starts:
         raise ValueError("a rollout needs at least one start")
-    players = [_Player(start) for start in starts]
+    players = [Player(start) for start in starts]
     try:
         _play(players, make_env, agent, policy, sampling, max_turns)
     finally:
@@ -69,7 +69,7 @@ def require_intact(episodes: Sequence[Episode], task: TaskConfig) -> None:
 
 
 def _play(
-    players: Sequence[_Player], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, max_turns: int
+    players: Sequence[Player], make_env: MakeEnv, agent: Agent, policy: Policy, sampling: Sampling, max_turns: int
 ) -> None:
     worlds: dict[Start, World] = {}
     for player in players:
@@ -92,11 +92,10 @@ def _play(
             if not player.playing:
                 player.kept = Kept()  # an episode that is over needs its keys no more
     for player in players:
-        if player.playing:
-            player.episode.status = "truncated"
+        player.cut_off()
 
 
-def _step(players: Sequence[_Player], texts: Sequence[str]) -> list[Outcome]:
+def _step(players: Sequence[Player], texts: Sequence[str]) -> list[Outcome]:
     """Take a turn: players who share a world and say the same stay together, others leave for worlds of their own."""
     worlds, occupied = dict[tuple[World, str], World](), set[World]()
     for player, text in zip(players, texts, strict=True):
@@ -109,9 +108,9 @@ def _step(players: Sequence[_Player], texts: Sequence[str]) -> list[Outcome]:
     return [outcomes[player.world] for player in players]
 
 
-def _require_shared_starts(players: Sequence[_Player]) -> None:
+def _require_shared_starts(players: Sequence[Player]) -> None:
     """Members of a group are compared with each other, which means something only from one initial state."""
-    first: dict[int, _Player] = {}
+    first: dict[int, Player] = {}
     for player in (player for player in players if player.playing):
         other = first.setdefault(player.episode.start.group, player)
         if player.initial != other.initial:
@@ -126,32 +125,47 @@ def _at_own_cost(method: Callable[..., None]) -> Callable[..., None]:
     """Skip players that have finished; what a task raises ends its own episode and is recorded there."""
 
     @functools.wraps(method)
-    def guarded(self: _Player, *args: Any) -> None:
+    def guarded(self: Player, *args: Any) -> None:
         if not self.playing:
             return
         try:
             method(self, *args)
         except Exception as error:  # a task may be anybody's code and raise anything
-            self.playing = False
-            self.episode.status, self.episode.error = "env_error", f"{type(error).__name__}: {error}"
-            log.warning("%s lost: %s", self.episode.start, self.episode.error)
+            self.lose(error)
 
     return guarded
 
 
-class _Player:
-    """One episode on its way: its world, what its agent remembers, what it has collected."""
+class Player:
+    """One episode on its way: its world, what its agent remembers, what it has collected.
+
+    ``reset``, then in every turn ``read``, ``request``, ``act`` for as long as it is ``playing``. What a task raises
+    makes its episode an ``env_error``; a player who has finished does nothing more.
+    """
 
     world: World
     memory: Memory
 
     def __init__(self, start: Start) -> None:
+        """Before the first observation."""
         self.episode, self.playing, self.kept = Episode(start), True, Kept()
         self.observation, self.anchor, self.prompt_ids = "", "", list[int]()
         self.initial = ("", "", "")
 
+    def lose(self, error: Exception) -> None:
+        """End the episode because its environment, or what answers in it, broke."""
+        self.playing = False
+        self.episode.status, self.episode.error = "env_error", f"{type(error).__name__}: {error}"
+        log.warning("%s lost: %s", self.episode.start, self.episode.error)
+
+    def cut_off(self) -> None:
+        """End an episode that has had all its turns."""
+        if self.playing:
+            self.playing, self.episode.status = False, "truncated"
+
     @_at_own_cost
     def reset(self, world: World, agent: Agent) -> None:
+        """Take in what the world opened with."""
         self.world = world
         observation, info = world.opening.get()
         self.episode.item_id = str(info.get("item_id", ""))
@@ -162,6 +176,7 @@ class _Player:
 
     @_at_own_cost
     def read(self, agent: Agent) -> None:
+        """Word the prompt of the next turn."""
         try:
             self.prompt_ids = agent.prompt(self.memory)
         except PromptTooLongError:
@@ -171,12 +186,14 @@ class _Player:
             self.playing, self.episode.status = False, "truncated"
 
     def request(self, turn: int, agent: Agent) -> Request:
+        """What to ask the policy in this turn."""
         start = self.episode.start
         kept = self.kept if agent.converses else None
         return Request(self.prompt_ids, seed_of(start.sampling_seed, turn), start.variant, kept)
 
     @_at_own_cost
     def act(self, generation: Generation, text: str, outcome: Outcome) -> None:
+        """Record the turn: what was written, and what came of it."""
         turn = Turn(
             prompt_ids=self.prompt_ids,
             response_ids=generation.response_ids,

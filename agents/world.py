@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import envs.registry
 from agents.episode import Start
 from agents.seeding import seed_of
+from conf.schema import TaskConfig
 from envs import ContractError, TaskEnv
 from envs.dispatch import Outcome
 from envs.remote import RemoteEnv, step_all
@@ -17,6 +20,11 @@ from envs.remote import RemoteEnv, step_all
 log = logging.getLogger(__name__)
 
 MakeEnv = Callable[[], TaskEnv]
+
+
+def make_env_of(task: TaskConfig) -> MakeEnv:
+    """What builds the task's environment, in this process; it can be pickled."""
+    return partial(envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights))
 
 
 class World:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from algorithms.arm import Arm, charge, going
 from algorithms.audit import Audit
 from algorithms.interrupt import deferred_interrupt
+from algorithms.lesson import learner_of
 from algorithms.meter import Meter, reset_peak_memory
 from algorithms.outcome import result_of
 from algorithms.panel import AFTER, BEFORE, PanelPlayer
@@ -44,7 +45,9 @@ class _Group:
         with meter.phase("start"):
             selections = [arm.selection for arm in self._arms]
             self._worker = make_worker(config, selections, setting.machine, setting.model)
-            self._trainer = Trainer(config, self._learners, self._worker, setting.agent, setting.make_env, meter)
+            stack.callback(self._worker.close)
+            learner = learner_of(setting, self._worker)
+            self._trainer = Trainer(config, self._learners, self._worker, learner, setting.n_train, meter)
         charge(self._arms, meter.lap())
         self._meter = meter
         self._screen = Screen(title_of(config, [arm.selection.label for arm in self._arms]), config.steps)

@@ -30,13 +30,14 @@ def choose(runner: RunnerConfig) -> Machine:
     Raises:
         ValueError: the device is not there, or device, dtype or threads is not a valid value.
     """
-    device = _device(runner.device)
+    device = _device(runner.device) if runner.name != "cluster" else _cluster_device(runner.device)
     if runner.dtype not in ("auto", *DTYPES):
         raise ValueError(f"runner.dtype={runner.dtype!r} is unknown; valid: auto, {', '.join(DTYPES)}")
     if runner.threads < 0:
         raise ValueError(f"runner.threads={runner.threads} is negative; 0 means one per usable core")
     dtype = DTYPES.get(runner.dtype) or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
-    return Machine(device, dtype, runner.threads or _default_threads())
+    threads = runner.threads or (1 if runner.name == "cluster" else _default_threads())
+    return Machine(device, dtype, threads)
 
 
 def devices() -> list[str]:
@@ -48,6 +49,8 @@ def devices() -> list[str]:
 def has_fast_bfloat16(device: str) -> bool:
     """Say whether bfloat16 is computed in hardware; elsewhere it is emulated and slower than float32."""
     if device.startswith("cuda"):
+        if not torch.cuda.is_available():  # a cluster's GPUs: those that verl supports have it
+            return True
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "cpu" and bool(cpu_bfloat16_flags())
 
@@ -75,6 +78,11 @@ def cpu_info() -> dict[str, str]:
 def _default_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(usable_cores(), int(wanted)) if wanted.isdigit() and int(wanted) else usable_cores()
+
+
+def _cluster_device(wanted: str) -> str:
+    """What the ranks compute on: the machine that starts them may have no GPU itself."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
 
 
 def _device(wanted: str) -> str:

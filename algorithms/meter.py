@@ -27,6 +27,10 @@ class Meter:
         finally:
             self._lap_s[name] += time.perf_counter() - start
 
+    def add(self, name: str, seconds: float) -> None:
+        """Charge seconds that somebody else measured."""
+        self._lap_s[name] += seconds
+
     def lap(self) -> dict[str, float]:
         """Seconds by phase since the last lap."""
         lap, self._lap_s = dict(self._lap_s), defaultdict(float)

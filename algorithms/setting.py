@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import envs.registry
 from agents.agent import Agent
 from agents.models import load_tokenizer, resolve
-from agents.rollout import MakeEnv
+from agents.world import MakeEnv, make_env_of
 from algorithms.estimators import estimator_of
 from algorithms.layers import LayerSelection
 from algorithms.machine import choose
@@ -32,19 +31,17 @@ class Setting:
         self.config, task = config, config.task
         self.machine = choose(config.runner)
         self.model = resolve(config.model, task)
-        self.make_env: MakeEnv = partial(
-            envs.registry.make, task.env_id, **task.kwargs, reward_weights=dict(task.reward_weights)
-        )
+        self.make_env: MakeEnv = make_env_of(task)
         if task.processes:  # the pool ends with the last environment that lives in it
             self.make_env = partial(RemoteEnv, self.make_env, Pool(task.processes, task.timeout_s))
         self.env = self.make_env()
         self.items = panel_items(task, config.evaluation, self.env.size(task.eval_split))
         estimator_of(config.algorithm)
-        self._n_train, self._train_source = self.env.size(task.train_split), self.env.source(task.train_split)
+        self.n_train, self._train_source = self.env.size(task.train_split), self.env.source(task.train_split)
         self.identity = {
             "model_source": self.model.source,
             "model_weights": self.model.fingerprint(),
-            "train_data": f"{self._train_source}, {self._n_train} items",
+            "train_data": f"{self._train_source}, {self.n_train} items",
             "eval_data": self.env.source(task.eval_split),
             "compute_dtype": str(self.machine.dtype).removeprefix("torch."),
         }
@@ -56,6 +53,6 @@ class Setting:
         Raises:
             ValueError: The training split is empty, and the selection trains something.
         """
-        if self._n_train == 0 and not selection.trains_nothing:
+        if self.n_train == 0 and not selection.trains_nothing:
             split = self.config.task.train_split
             raise ValueError(f"nothing to train on in task.train_split={split}: {self._train_source}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -31,6 +32,7 @@ def step_metrics(
     played = [episode for episode in episodes if episode.status != "env_error"]
     turns = [turn for episode in played for turn in episode.turns]
     tokens = sum(len(turn.response_ids) for turn in turns)
+    entropy = sum(sum(turn.entropies) for turn in turns) / tokens
     names = sorted({name for turn in turns for name in turn.reward_terms})
     return {
         "reward": float(np.nanmean(batch.return_N)),
@@ -44,7 +46,7 @@ def step_metrics(
         **anchor_statistics(batch.group_B, batch.anchor_B, anchor_similarity),
         "env_errors": len(episodes) - len(played),
         "response_tokens": tokens / len(turns),
-        "entropy": sum(sum(turn.entropies) for turn in turns) / tokens,
+        **({"entropy": entropy} if isfinite(entropy) else {}),  # not every server tells
         **({"kl": update["kl_loss"]} if "kl_loss" in update else {}),  # from the starting model, k3
         "old_policy_kl": update.get("actor/ppo_kl", 0.0),
         "clip_fraction": update.get("actor/pg_clipfrac", 0.0),

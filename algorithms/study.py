@@ -124,7 +124,9 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
                 hand_to_sweep(setting.config, arm.cell.folder, arm.result)
     if not unfinished:
         return
-    start_verl(setting.machine)
+    on_cluster = setting.config.runner.name == "cluster"
+    if not on_cluster:
+        start_verl(setting.machine)
     with ExitStack() as locks:
         locks.enter_context(claimed(setting.machine.device, share=setting.config.runner.share_device))
         for arm in unfinished:
@@ -133,8 +135,8 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
                 arm.cell.claim(setting.identity)
                 arm.result = arm.cell.result  # another process may have finished it meanwhile
         ready = [arm for arm in going(unfinished) if not arm.result]
-        together = [arm for arm in ready if not arm.selection.trains_everything]
-        alone = [[arm] for arm in ready if arm.selection.trains_everything]
+        alone = [[arm] for arm in ready if arm.selection.trains_everything or on_cluster]
+        together = [arm for arm in ready if [arm] not in alone]
         for group in [*alone, together]:
             if group:
                 _run_together(setting, group)

@@ -9,20 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agents.agent import Agent
-from agents.episode import Episode, Start
-from agents.rollout import MakeEnv, require_intact, rollout
+from agents.episode import Start
 from agents.seeding import seed_of
 from algorithms import checkpoint
 from algorithms.arm import Arm, going
 from algorithms.audit import Audit, Baseline, Fingerprints, require
-from algorithms.batch import Batch, from_episodes
-from algorithms.estimators import estimator_of
+from algorithms.lesson import Learner
 from algorithms.meter import Meter, peak_memory_bytes
 from algorithms.screen import Screen
 from algorithms.step_metrics import step_metrics
@@ -43,15 +36,22 @@ class Trainer:
         config: Config,
         arms: Sequence[Arm],
         worker: Worker,
-        agent: Agent,
-        make_env: MakeEnv,
+        learner: Learner,
+        n_items: int,
         meter: Meter,
     ) -> None:
-        """Remember where the weights of every arm started, and how far its newest checkpoint is."""
+        """Remember where the weights of every arm started, and how far its newest checkpoint is.
+
+        Args:
+            config: What the arms have in common.
+            arms: What trains.
+            worker: Holds the weights.
+            learner: Plays the episodes of a step and updates on them.
+            n_items: Of the training split.
+            meter: Of this process.
+        """
         self._config, self._arms, self._worker = config, list(arms), worker
-        self._agent, self._make_env, self._meter = agent, make_env, meter
-        self._advantages = estimator_of(config.algorithm)
-        self._n_items = make_env().size(config.task.train_split)
+        self._learner, self._n_items, self._meter = learner, n_items, meter
         self._shuffled: tuple[int, list[int]] = (-1, [])
         self._baselines: dict[int, Baseline] = {}
         self._moved: set[int] = set()
@@ -137,29 +137,16 @@ class Trainer:
 
     def _take(self, step: int, arms: list[Arm], screen: Screen) -> None:
         """One step of arms that have done as many: one rollout, one update."""
-        algorithm, task = self._config.algorithm, self._config.task
-        with self._meter.phase("generate"):
-            self._worker.begin_step()
-            sampling, starts = self._agent.sampling(algorithm.temperature), self._starts(step)
-            starts = [replace(start, variant=arm.variant) for arm in arms for start in starts]
-            played: dict[int, list[Episode]] = {arm.variant: [] for arm in arms}
-            for episode in rollout(starts, self._make_env, self._agent, self._worker, sampling, task.max_turns):
-                played[episode.start.variant].append(episode)
-        work: dict[int, tuple[Batch, NDArray[np.float64]]] = {}
-        with self._meter.phase("update"):
-            for arm in arms:
-                with arm.at_own_cost():
-                    require_intact(played[arm.variant], task)
-                    batch = from_episodes(played[arm.variant])
-                    work[arm.variant] = batch, self._advantages(batch, algorithm)
-            updates = self._worker.update(work) if work else {}
+        algorithm = self._config.algorithm
+        lessons = self._learner.learn(step, arms, self._starts(step), self._meter)
         share_s = {phase: seconds / len(arms) for phase, seconds in self._meter.lap().items()}
         logged, fingerprints = [], Fingerprints()
         for arm in going(arms):
             with arm.at_own_cost():
-                update, variant = updates[arm.variant], arm.variant
-                batch, _ = work[variant]
-                metrics = step_metrics(played[variant], batch, update, share_s, algorithm.anchor_similarity)
+                lesson, variant = lessons[arm.variant], arm.variant
+                metrics = step_metrics(
+                    lesson.episodes, lesson.batch, lesson.update, share_s, algorithm.anchor_similarity
+                )
                 arm.step += 1
                 if variant not in self._moved and metrics["grad_norm"] > 0:
                     require(self._audit(arm, fingerprints))
@@ -169,6 +156,7 @@ class Trainer:
                     "arms": len(arms),
                     "step": arm.step,
                     "peak_memory_bytes": peak_memory_bytes(self._worker.device),
+                    **lesson.more,
                 }
                 arm.trackers.log(metrics)  # before the checkpoint: a run that resumes from it does not repeat the step
                 logged.append(metrics)

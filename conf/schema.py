@@ -10,10 +10,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from conf.checks import ConfigError as ConfigError
-from conf.checks import named as _named
-from conf.checks import positive as _positive
-from conf.checks import require as _require
+from conf.checks import named, positive, require
 from conf.planned import PlanConfig
+from conf.runners import RunnerConfig
 
 
 @dataclass
@@ -54,16 +53,16 @@ class TaskConfig:
     """A step that loses a larger share of its episodes to broken environments fails."""
 
     def __post_init__(self) -> None:
-        _positive(self, "task.", "max_turns", "max_prompt_tokens", "max_response_tokens")
-        _require(self.processes >= 0, "task.processes", self.processes, "0 (none) or more")
-        _require(0 < self.timeout_s < inf, "task.timeout_s", self.timeout_s, "seconds, more than 0")
+        positive(self, "task.", "max_turns", "max_prompt_tokens", "max_response_tokens")
+        require(self.processes >= 0, "task.processes", self.processes, "0 (none) or more")
+        require(0 < self.timeout_s < inf, "task.timeout_s", self.timeout_s, "seconds, more than 0")
         share = self.max_env_error_share
-        _require(0 <= share <= 1, "task.max_env_error_share", share, "in [0, 1]")
+        require(0 <= share <= 1, "task.max_env_error_share", share, "in [0, 1]")
         rate = self.tiny_learning_rate
-        _require(0 < rate <= 1, "task.tiny_learning_rate", rate, "in (0, 1]")
+        require(0 < rate <= 1, "task.tiny_learning_rate", rate, "in (0, 1]")
         for term, weight in self.reward_weights.items():
-            _require(0 <= weight < inf, f"task.reward_weights.{term}", weight, "0 or more")
-        _named(self.name.replace("/", "-"), "task.name")
+            require(0 <= weight < inf, f"task.reward_weights.{term}", weight, "0 or more")
+        named(self.name.replace("/", "-"), "task.name")
 
 
 @dataclass
@@ -88,8 +87,8 @@ class ModelConfig:
     """Train low-rank adapters inside the chosen blocks in place of their weights; 0: the weights."""
 
     def __post_init__(self) -> None:
-        _require(self.lora_rank >= 0, "model.lora_rank", self.lora_rank, "0 or more")
-        _named(self.name, "model.name")
+        require(self.lora_rank >= 0, "model.lora_rank", self.lora_rank, "0 or more")
+        named(self.name, "model.name")
 
 
 @dataclass
@@ -134,36 +133,36 @@ class AlgorithmConfig:
     """Leave rows whose gradient is exactly zero out of the pass; the normaliser still counts them."""
 
     def __post_init__(self) -> None:
-        _positive(self, "algorithm.", "groups_per_step", "updates_per_step")
-        _require(self.group_size >= 2, "algorithm.group_size", self.group_size, "a group of one has no advantage; >= 2")
+        positive(self, "algorithm.", "groups_per_step", "updates_per_step")
+        require(self.group_size >= 2, "algorithm.group_size", self.group_size, "a group of one has no advantage; >= 2")
         rows, updates = self.groups_per_step * self.group_size, self.updates_per_step
-        _require(updates <= rows, "algorithm.updates_per_step", updates, f"at most groups x size = {rows}")
+        require(updates <= rows, "algorithm.updates_per_step", updates, f"at most groups x size = {rows}")
         modes = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
-        _require(self.loss_agg_mode in modes, "algorithm.loss_agg_mode", self.loss_agg_mode, ", ".join(modes))
-        _require(0 <= self.gamma <= 1, "algorithm.gamma", self.gamma, "in [0, 1]")
+        require(self.loss_agg_mode in modes, "algorithm.loss_agg_mode", self.loss_agg_mode, ", ".join(modes))
+        require(0 <= self.gamma <= 1, "algorithm.gamma", self.gamma, "in [0, 1]")
         statistics = ("trajectories", "rows")
         given = self.episode_statistics
-        _require(given in statistics, "algorithm.episode_statistics", given, ", ".join(statistics))
+        require(given in statistics, "algorithm.episode_statistics", given, ", ".join(statistics))
         cosine = self.anchor_similarity
-        _require(cosine is None or 0 < cosine <= 1, "algorithm.anchor_similarity", cosine, "null, or in (0, 1]")
+        require(cosine is None or 0 < cosine <= 1, "algorithm.anchor_similarity", cosine, "null, or in (0, 1]")
         for name in ("gamma", "step_weight", "episode_statistics", "anchor_similarity"):
             unread = self.advantage == "grpo" and getattr(self, name) != getattr(AlgorithmConfig, name)
-            _require(not unread, f"algorithm.{name}", getattr(self, name), "advantage=grpo does not read it")
+            require(not unread, f"algorithm.{name}", getattr(self, name), "advantage=grpo does not read it")
         sources = ("rollout", "recompute")
-        _require(self.old_log_probs in sources, "algorithm.old_log_probs", self.old_log_probs, ", ".join(sources))
-        _require(0 < self.temperature < inf, "algorithm.temperature", self.temperature, "sampling needs one > 0")
+        require(self.old_log_probs in sources, "algorithm.old_log_probs", self.old_log_probs, ", ".join(sources))
+        require(0 < self.temperature < inf, "algorithm.temperature", self.temperature, "sampling needs one > 0")
         for name in ("kl_coef", "entropy_coef", "weight_decay", "step_weight"):
             value = getattr(self, name)
-            _require(0 <= value < inf, f"algorithm.{name}", value, "0 or more")
+            require(0 <= value < inf, f"algorithm.{name}", value, "0 or more")
         for name in ("clip_ratio", "clip_grad"):
             value = getattr(self, name)
-            _require(0 < value < inf, f"algorithm.{name}", value, "more than 0")
+            require(0 < value < inf, f"algorithm.{name}", value, "more than 0")
         for name in ("learning_rate", "single_block_learning_rate"):
             rate = getattr(self, name)
-            _require(rate is None or rate == MISSING or 0 < rate <= 1, f"algorithm.{name}", rate, "in (0, 1]")
+            require(rate is None or rate == MISSING or 0 < rate <= 1, f"algorithm.{name}", rate, "in (0, 1]")
         betas = self.adam_betas
-        _require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "algorithm.adam_betas", betas, "two, in [0, 1)")
-        _named(self.name, "algorithm.name")
+        require(len(betas) == 2 and all(0 <= b < 1 for b in betas), "algorithm.adam_betas", betas, "two, in [0, 1)")
+        named(self.name, "algorithm.name")
 
 
 @dataclass
@@ -180,32 +179,9 @@ class EvaluationConfig:
     """Before and after training also play every item once, greedily."""
 
     def __post_init__(self) -> None:
-        _positive(self, "evaluation.", "items", "samples")
-        _require(0 <= self.temperature < inf, "evaluation.temperature", self.temperature, "0 (greedy) or more")
-        _require(self.every >= 0, "evaluation.every", self.every, "0 (never) or more")
-
-
-@dataclass
-class RunnerConfig:
-    """``conf/runner``: where the arithmetic happens. But for ``dtype``, nothing here changes more than rounding."""
-
-    name: str = MISSING
-    device: str = "auto"
-    dtype: str = "auto"
-    """Compute dtype, ``float32`` or ``bfloat16`` (weights that train stay float32); auto: the faster one here."""
-    threads: int = 0
-    """Torch threads; 0: one per core this process may use."""
-    max_tokens_per_pass: int = 4096
-    """Tokens in one forward or backward pass; a larger batch is cut into several."""
-    rollout_batch: int = 256
-    """Episodes of a cell that generate together."""
-    share_device: bool = False
-    """Train on a GPU on which another process trains already; off: that is an error."""
-    shortcuts: bool = True
-    """Compute once what rows or policies have in common; off: every cell by itself, every row whole, to compare."""
-
-    def __post_init__(self) -> None:
-        _positive(self, "runner.", "max_tokens_per_pass", "rollout_batch")
+        positive(self, "evaluation.", "items", "samples")
+        require(0 <= self.temperature < inf, "evaluation.temperature", self.temperature, "0 (greedy) or more")
+        require(self.every >= 0, "evaluation.every", self.every, "0 (never) or more")
 
 
 @dataclass
@@ -220,8 +196,8 @@ class TrackerConfig:
 
     def __post_init__(self) -> None:
         modes = ("offline", "online", "disabled")
-        _require(self.mode in modes, "tracker.mode", self.mode, ", ".join(modes))
-        _require(self.name in (MISSING, "console", "wandb"), "tracker.name", self.name, "console, wandb")
+        require(self.mode in modes, "tracker.mode", self.mode, ", ".join(modes))
+        require(self.name in (MISSING, "console", "wandb"), "tracker.name", self.name, "console, wandb")
 
 
 @dataclass
@@ -247,13 +223,13 @@ class Config:
     checkpoint_every: int = 10
 
     def __post_init__(self) -> None:
-        _positive(self, "", "checkpoint_every")
-        _require(self.steps >= 1, "steps", self.steps, "at least 1; for the untrained model say layer=base")
+        positive(self, "", "checkpoint_every")
+        require(self.steps >= 1, "steps", self.steps, "at least 1; for the untrained model say layer=base")
         longest = self.task.max_prompt_tokens + self.task.max_response_tokens
         passes = self.runner.max_tokens_per_pass
-        _require(passes >= longest, "runner.max_tokens_per_pass", passes, f"one row may have {longest} tokens")
-        _named(self.study, "study")
-        _require(self.runs_dir != "", "runs_dir", "''", "a folder")
+        require(passes >= longest, "runner.max_tokens_per_pass", passes, f"one row may have {longest} tokens")
+        named(self.study, "study")
+        require(self.runs_dir != "", "runs_dir", "''", "a folder")
 
 
 GROUPS: dict[str, type] = {

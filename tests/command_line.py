@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["algorithms.study", "verl.workers.engine_workers"])
@@ -36,15 +38,22 @@ class Command:
             raise TimeoutError(f"still running after {timeout_s} s: {self.output}")
         return self._process.exitcode
 
-    def signal_when(self, number: int, condition: Callable[[], bool], timeout_s: float = 120) -> int:
-        """Send a signal as soon as ``condition`` holds and return the exit code."""
+    def signal_when(self, number: int, condition: Callable[[], bool], timeout_s: float = 120, whom: str = "") -> int:
+        """Send a signal as soon as ``condition`` holds and return the exit code.
+
+        It goes to the process itself or, with ``whom``, to one among its descendants whose name holds that word.
+        """
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert self._process.is_alive(), f"ended too early: {self.output}"
             assert time.monotonic() < deadline, f"never came to the point: {self.output}"
             time.sleep(0.005)
-        os.kill(self._process.pid or 0, number)
-        return self.end()
+        pid = self._process.pid or 0
+        if whom:
+            below = psutil.Process(pid).children(recursive=True)
+            pid = next(one.pid for one in below if whom in " ".join(one.cmdline()))
+        os.kill(pid, number)
+        return self.end(timeout_s)
 
 
 def _main(log: Path, words: tuple[str, ...]) -> None:

@@ -106,6 +106,9 @@ class LocalWorker:
         bank: PolicyBank = self._engine.bank if self._trains else self._worker.rollout.bank
         return bank
 
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
     def begin_step(self) -> None:
         """What is generated from here on is what the next update is about."""
         self._past.clear()

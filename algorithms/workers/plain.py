@@ -43,6 +43,9 @@ class PlainWorker:
                 if name not in trained:
                     parameter.data = frozen.setdefault((name, parameter.dtype), parameter.data)
 
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
     def begin_step(self) -> None:
         """Nothing is kept between rollout and update."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +25,16 @@ def learning_rate(config: Config, selection: LayerSelection) -> float:
 def actor_rollout_ref(
     config: Config, hook: Mapping[str, str], rate: float, machine: Machine, model: ModelFiles
 ) -> DictConfig:
-    """Return verl's ``actor_rollout_ref`` section: ``hook`` tells our engine what trains, ``rate`` how fast.
+    """Return verl's ``actor_rollout_ref`` section: ``hook`` tells our engine what trains, ``rate`` how fast."""
+    ours = {"actor_rollout_ref": our_values(config, hook, rate, machine, model)}
+    merged = OmegaConf.merge(verl_defaults(), ours, {"trainer": {"n_gpus_per_node": 1, "nnodes": 1}})
+    return merged.actor_rollout_ref
+
+
+def our_values(
+    config: Config, hook: Mapping[str, str], rate: float, machine: Machine, model: ModelFiles
+) -> dict[str, Any]:
+    """What of that section is ours to say.
 
     Dr. GRPO (arXiv 2503.20783, section 3): sums token losses and divides by a constant, the response limit.
     """
@@ -36,7 +46,7 @@ def actor_rollout_ref(
         "buffer_dtype": "fp32",
     }
     fsdp = {"strategy": "fsdp2", "use_torch_compile": False, "mixed_precision": precision, "model_dtype": "fp32"}
-    ours = {
+    return {
         "model": {
             "path": str(model.path),
             "override_config": {"attn_implementation": "sdpa", **hook},
@@ -83,14 +93,10 @@ def actor_rollout_ref(
             "log_prob_max_token_len_per_gpu": config.runner.max_tokens_per_pass,
         },
     }
-    merged = OmegaConf.merge(
-        _verl_defaults(), {"actor_rollout_ref": ours, "trainer": {"n_gpus_per_node": 1, "nnodes": 1}}
-    )
-    return merged.actor_rollout_ref
 
 
 @lru_cache(maxsize=1)
-def _verl_defaults() -> DictConfig:
+def verl_defaults() -> DictConfig:
     """verl's own configuration, parsed once: it takes a quarter of a second."""
     text = files("verl.trainer.config").joinpath("_generated_ppo_trainer.yaml").read_text()
     defaults: DictConfig = OmegaConf.create(text)  # type: ignore[assignment]

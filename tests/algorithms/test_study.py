@@ -280,7 +280,7 @@ def test_a_mask_that_leaks_fails_the_run_after_its_first_update(tiny_config, tmp
 def test_every_item_is_seen_once_per_pass_and_every_sample_has_its_own_seed(tiny_config):
     def starts_of(*words):
         config = with_flaky(tiny_config(*words))
-        trainer = Trainer(config, [], None, None, Flaky, Meter())
+        trainer = Trainer(config, [], None, None, Flaky().size("train"), Meter())
         return [trainer._starts(step) for step in range(6)]
 
     steps = starts_of()

@@ -1,0 +1,49 @@
+"""What answers: which of verl's rollouts, and whether its package is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from algorithms.machine import Machine
+from algorithms.workers.cluster.waiting import ClusterError
+
+TRAINER_PACKAGES = ("ray", "transfer_queue", "zmq", "msgspec", "cachetools", "uvicorn", "fastapi")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A server: verl's name of it, the package that it is (and the extra that brings it), where it runs."""
+
+    verl_name: str
+    package: str | None
+    device: str
+
+
+ENGINES = {
+    "hf": Engine("hf_server", None, "cpu"),
+    "vllm": Engine("vllm", "vllm", "cuda"),
+    "sglang": Engine("sglang", "sglang", "cuda"),
+}
+"""By ``runner.engine``."""
+
+
+def engine_of(name: str, machine: Machine) -> Engine:
+    """The engine, if it can run here.
+
+    Raises:
+        ClusterError: A package is not installed, or it runs on another device; the message names the extra.
+    """
+    engine = ENGINES[name]
+    if missing := [package for package in TRAINER_PACKAGES if find_spec(package) is None]:
+        raise ClusterError(f"runner=cluster needs {', '.join(missing)}: pip install -e '.[cluster]'")
+    if machine.device != engine.device:
+        others = [other for other, its in ENGINES.items() if its.device == machine.device]
+        raise ClusterError(
+            f"runner.engine={name} runs on {engine.device}, and this run on {machine.device}; "
+            f"valid with runner.device={machine.device}: {', '.join(others)}"
+        )
+    if engine.package and find_spec(engine.package) is None:
+        command = f"pip install -e '.[{engine.package}]' -c constraints/cuda-{engine.package}.txt"
+        raise ClusterError(f"runner.engine={name} needs {engine.package}: {command}")
+    return engine

@@ -1,0 +1,249 @@
+"""What a cluster run is made of, without a cluster: configuration, engines, room, mini-batches, rows, waits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import threading
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+
+from agents.episode import Episode, Start, Turn
+from agents.sampler import Request, Sampling
+from algorithms.layers import parse_layer
+from algorithms.machine import Machine, choose
+from algorithms.workers.cluster import engines
+from algorithms.workers.cluster.asking import ask, generation_of, sampling_params
+from algorithms.workers.cluster.mini_batches import mini_batches
+from algorithms.workers.cluster.placement import Needs, needs_of, require_room, start_ray
+from algorithms.workers.cluster.rows import assemble, fields_of, head_of, turn_of
+from algorithms.workers.cluster.settings import ppo_config
+from algorithms.workers.cluster.waiting import ClusterError, WaitedTooLongError, within
+from conf.checks import ConfigError
+from conf.runners import RunnerConfig
+from envs import ContractError
+
+CPU, CUDA = Machine("cpu", torch.float32, 1), Machine("cuda", torch.bfloat16, 1)
+CLUSTER = {"name": "cluster", "shortcuts": False}
+
+
+@pytest.fixture
+def cluster_config(tiny_config):
+    """``cluster_config("runner.ranks=4")``: the tiny model, on a cluster."""
+    return lambda *words: tiny_config("runner.name=cluster", "runner.shortcuts=false", "runner.ranks=2", *words)
+
+
+@pytest.fixture
+def files(cluster_config):
+    from agents.models import resolve
+
+    return resolve(cluster_config().model)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"name": "local", "ranks": 2}, "runner.ranks=2 .*only runner=cluster reads it"),
+        ({"name": "local", "address": "auto"}, "runner.address=auto .*only runner=cluster"),
+        ({"name": "cluster"}, "runner.shortcuts=True .*only runner=local"),
+        ({**CLUSTER, "engine": "tgi"}, "runner.engine=tgi .*hf, vllm, sglang"),
+        ({**CLUSTER, "ranks": 3, "nodes": 2}, "runner.nodes=2 .*divide runner.ranks=3"),
+        ({**CLUSTER, "ranks": 2, "tensor_parallel": 2}, "a Hugging Face server is one process"),
+        ({**CLUSTER, "address": "auto", "cpus": 4}, "runner.cpus=4"),
+        ({**CLUSTER, "device": "mps"}, "runner.device=mps .*auto, cpu or cuda"),
+        ({**CLUSTER, "step_timeout_s": 0}, "runner.step_timeout_s=0"),
+        ({"name": "slurm"}, "runner.name=slurm .*local, cluster"),
+    ],
+)
+def test_what_means_nothing_is_refused(wrong, says):
+    with pytest.raises(ConfigError, match=says):
+        RunnerConfig(**wrong)
+
+
+def test_a_cluster_may_have_gpus_where_this_machine_has_none():
+    assert choose(RunnerConfig(**CLUSTER, device="cuda")) == CUDA
+    assert choose(RunnerConfig(**CLUSTER, device="cpu", dtype="float32")) == CPU
+
+
+def test_the_cell_is_said_in_verls_words(cluster_config, files):
+    config = cluster_config("algorithm.old_log_probs=rollout", "steps=7")
+    verl = ppo_config(config, parse_layer(1, 4), CPU, files)
+    section = verl.actor_rollout_ref
+    assert (section.rollout.name, section.rollout.n, section.rollout.free_cache_engine) == ("hf_server", 4, False)
+    assert (section.actor.strategy, section.actor.optim.lr) == ("fsdp2", config.algorithm.learning_rate)
+    assert (verl.data.train_batch_size, verl.trainer.n_gpus_per_node, verl.trainer.nnodes) == (2, 2, 1)
+    assert (verl.trainer.total_training_steps, verl.trainer.device) == (7, "cpu")
+    assert verl.algorithm.rollout_correction.bypass_mode
+    assert OmegaConf.to_container(verl.onelayer.task)["env_id"] == config.task.env_id
+    assert not need_critic(verl)
+    assert not need_reference_policy(verl)
+
+
+def test_a_kl_term_keeps_a_reference_and_recomputed_log_probs_are_recomputed(cluster_config, files):
+    config = cluster_config("algorithm.old_log_probs=recompute", "algorithm.kl_coef=0.01")
+    verl = ppo_config(config, parse_layer("full", 4), CPU, files)
+    assert need_reference_policy(verl)
+    assert not verl.algorithm.rollout_correction.bypass_mode
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_servers_for_gpus_are_configured_without_one(cluster_config, files, monkeypatch, name):
+    monkeypatch.setattr(engines, "find_spec", lambda package: object())
+    config = cluster_config(f"runner.engine={name}", "runner.device=cuda", "runner.ranks=4", "runner.tensor_parallel=2")
+    rollout = ppo_config(config, parse_layer("full", 4), CUDA, files).actor_rollout_ref.rollout
+    assert (rollout.name, rollout.tensor_model_parallel_size, rollout.dtype) == (name, 2, "bfloat16")
+    # A sleeping server would drop the frozen weights, which are sent only once.
+    assert (rollout.free_cache_engine, rollout.load_format) == (False, "auto")
+    assert rollout.logprobs_mode == "processed_logprobs"
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_a_missing_package_names_its_extra(monkeypatch, name):
+    monkeypatch.setattr(engines, "find_spec", lambda package: None if package == name else object())
+    with pytest.raises(ClusterError, match=rf"{name}: pip install -e '.\[{name}\]' -c constraints/cuda-{name}.txt"):
+        engines.engine_of(name, CUDA)
+
+
+def test_without_verls_queue_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda package: None if package == "transfer_queue" else object())
+    with pytest.raises(ClusterError, match=r"needs transfer_queue: pip install -e '.\[cluster\]'"):
+        engines.engine_of("hf", CPU)
+
+
+@pytest.mark.parametrize(("name", "machine", "valid"), [("vllm", CPU, "hf"), ("hf", CUDA, "vllm, sglang")])
+def test_an_engine_for_another_device_is_refused(name, machine, valid):
+    with pytest.raises(ClusterError, match=f"valid with runner.device={machine.device}: {valid}$"):
+        engines.engine_of(name, machine)
+
+
+def test_too_little_room_says_how_much_is_missing():
+    needs = needs_of(RunnerConfig(**CLUSTER, ranks=8), CUDA)
+    assert needs == Needs(cpus=11, gpus=8)
+    require_room({"CPU": 11.0, "GPU": 8.0}, needs, "here")
+    with pytest.raises(ClusterError, match=r"runner.ranks=8: missing 7 CPUs \(it asks for 11, 4 are free\) and 3 GPUs"):
+        require_room({"CPU": 4.0, "GPU": 5.0}, needs, "here")
+    with pytest.raises(ClusterError, match=r"missing 8 GPUs \(it asks for 8, 0 are free\)"):
+        require_room({"CPU": 16.0}, needs, "here")
+
+
+def test_a_ray_that_is_not_there_is_named_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]  # nobody listens
+        with pytest.raises(ClusterError, match=f"no Ray answers at runner.address=127.0.0.1:{port} within 10 seconds"):
+            start_ray(RunnerConfig(**CLUSTER, address=f"127.0.0.1:{port}"), CPU)
+    with pytest.raises(ClusterError, match=r"runner.address=nonsense is not valid"):
+        start_ray(RunnerConfig(**CLUSTER, address="nonsense"), CPU)
+
+
+def test_a_wait_ends_and_says_what_for():
+    assert within("a sum", "patience", 5, lambda: 1 + 1) == 2
+    with pytest.raises(ZeroDivisionError):
+        within("a ratio", "patience", 5, lambda: 1 / 0)
+    with pytest.raises(WaitedTooLongError, match=r"a friend: no answer within patience=0.05 seconds"):
+        within("a friend", "patience", 0.05, threading.Event().wait)
+
+
+@pytest.mark.parametrize("n_updates", [1, 3])
+def test_mini_batches_are_those_of_the_local_runner_filled_up(n_updates):
+    lengths = [random.Random(row).randint(5, 60) for row in range(11)]
+    parts = mini_batches(lengths, n_updates, n_ranks=4)
+    assert [sorted(row for row in part if row < 11) for part in parts] == [
+        part.tolist() for part in np.array_split(np.arange(11), n_updates)
+    ]
+    assert all(len(part) % 4 == 0 for part in parts)
+    padding = sorted(row for part in parts for row in part if row >= 11)
+    assert padding == list(range(11, 11 + len(padding)))
+
+
+def test_mini_batches_are_never_more_than_rows():
+    assert [len(part) for part in mini_batches([9, 9], 5, n_ranks=2)] == [2, 2]
+
+
+def turn(text, reward=0.0, anchor="room"):
+    """A turn of three tokens."""
+    return Turn([1, 2], [3, 4, 5], [-0.5] * 3, [0.1] * 3, False, text, "a room", reward, {"outcome": reward}, anchor)
+
+
+def two_episodes():
+    """Of one group: two turns, and one."""
+    starts = [Start("train", 7, 0, sample, sampling_seed=sample) for sample in range(3)]
+    first = Episode(starts[0], [turn("go"), turn("take", 1.0)], "item", "pick", success=True)
+    return starts, [first, Episode(starts[1], [turn("look")], "item", "pick", "truncated")]
+
+
+def test_episodes_come_back_as_they_went_in_whatever_the_order_of_their_rows():
+    starts, episodes = two_episodes()
+    lost = Episode(starts[2], status="env_error", error="OSError: no simulator")
+    rows = [
+        (fields, turn_of(fields, one.prompt_ids, one.response_ids, one.logprobs))
+        for episode in episodes
+        for number, one in enumerate(episode.turns)
+        for fields in [fields_of(episode, number)]
+    ]
+    assert [(fields["trajectory"], fields["turn"]) for fields, _ in rows] == [("0-0", 0), ("0-0", 1), ("0-1", 0)]
+    assert (rows[1][0]["step_reward"], rows[1][0]["anchor"], rows[1][0]["valid"]) == (1.0, "room", True)
+    again, places = assemble(starts, rows[::-1], [head_of(lost)])
+    assert again == [*episodes, lost]
+    assert places == [(1, 0), (0, 1), (0, 0)]
+
+
+def test_an_episode_that_neither_came_nor_was_lost_is_an_error():
+    starts, _ = two_episodes()
+    with pytest.raises(ContractError, match="3 of 3 episodes did not come back"):
+        assemble(starts, [], [])
+
+
+def test_groups_begin_in_one_state():
+    starts, (first, second) = two_episodes()
+    second.turns[0].anchor = "elsewhere"
+    rows = [(fields_of(one, 0), one.turns[0]) for one in (first, second)]
+    with pytest.raises(ContractError, match="group 0 began in different states"):
+        assemble(starts[:2], rows, [])
+
+
+class Slow:
+    """A server that does not answer."""
+
+    async def generate(self, **question):
+        await asyncio.sleep(60)
+
+
+class Answer:
+    """What verl's servers answer with."""
+
+    def __init__(self, token_ids, log_probs, **extra_fields):
+        self.token_ids, self.log_probs, self.extra_fields = token_ids, log_probs, extra_fields
+
+
+def test_questions_are_in_the_servers_words():
+    sampling = Sampling(0.7, 12, frozenset({9, 2}))
+    asked = sampling_params(Request([1], seed=5), sampling, "vllm")
+    assert (asked["temperature"], asked["max_tokens"], asked["stop_token_ids"], asked["seed"]) == (0.7, 12, [2, 9], 5)
+    assert sampling_params(Request([1], seed=5), sampling, "sglang")["sampling_seed"] == 5
+
+
+def test_an_answer_is_cut_off_when_it_ends_with_no_stop_token():
+    sampling = Sampling(1.0, 2, frozenset({9}))
+    assert not generation_of(Answer([4, 9], [-1.0, -2.0], entropies=[0.1, 0.2]), sampling).truncated
+    cut = generation_of(Answer([4, 4], [-1.0, -2.0]), sampling)
+    assert cut.truncated
+    assert np.isnan(cut.entropies).all()
+    with pytest.raises(ClusterError, match="2 tokens and 0 log-probs"):
+        generation_of(Answer([4, 9], None), sampling)
+
+
+def test_an_answer_that_does_not_come_is_named():
+    waiting = ask(Slow(), "0-3", Request([1], 0), Sampling(1.0, 2, frozenset()), "hf_server", 0.05)
+    with pytest.raises(WaitedTooLongError, match=r"the answer of hf_server to 0-3: .*runner.answer_timeout_s=0.05"):
+        asyncio.run(waiting)
+
+
+def test_adapters_are_refused(cluster_config, files):
+    with pytest.raises(ClusterError, match=r"model.lora_rank=4: adapters are not sent"):
+        ppo_config(cluster_config("model.lora_rank=4"), parse_layer(1, 4), CPU, files)
