@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,13 +82,15 @@ def contract() -> tuple[bool, str]:
     """Whether verl is the release that is used, name by name; and in words, with what mends it where it is not."""
     try:
         from algorithms.workers import contract  # here another release is found out, which is for the table
+        from algorithms.workers.cluster.contract import CLUSTER_SYMBOLS
 
+        symbols = CLUSTER_SYMBOLS if find_spec("transfer_queue") else contract.SYMBOLS
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*engine is not available.*")  # verl's optional backends
-            contract.check()
+            contract.check(symbols)
     except UserError as error:
         return False, str(error)
-    return True, f"verl {contract.PINNED} has all {len(contract.SYMBOLS)} names that are used, with their parameters"
+    return True, f"verl {contract.PINNED} has all {len(symbols)} names that are used, with their parameters"
 
 
 def hub_reachable() -> bool:

@@ -128,7 +128,8 @@ def _run(setting: Setting, arms: Sequence[Arm]) -> None:
     if not on_cluster:
         start_verl(setting.machine)
     with ExitStack() as locks:
-        locks.enter_context(claimed(setting.machine.device, share=setting.config.runner.share_device))
+        if not on_cluster:  # there every rank claims its own
+            locks.enter_context(claimed(setting.machine.device, share=setting.config.runner.share_device))
         for arm in unfinished:
             with arm.at_own_cost():
                 locks.enter_context(arm.cell.locked())

@@ -11,10 +11,8 @@ from conf.checks import positive, require
 
 RUNNERS = ("local", "cluster")
 ENGINES = ("hf", "vllm", "sglang")
-SHARED = ("name", "device", "dtype", "threads", "max_tokens_per_pass", "rollout_batch")
-"""What both runners read."""
-LOCAL = ("share_device", "shortcuts")
-"""What the local runner alone reads; the rest is the cluster's."""
+SHARED = ("name", "device", "dtype", "threads", "max_tokens_per_pass", "rollout_batch", "share_device")
+"""What both runners read; ``shortcuts`` is the local runner's alone, the rest the cluster's."""
 
 
 @dataclass
@@ -73,14 +71,13 @@ class RunnerConfig:
             require(self.ranks % part == 0, f"runner.{name}", part, f"it must divide runner.ranks={self.ranks}")
         if self.name == "local":
             for field in fields(self):
-                own = field.name in (*SHARED, *LOCAL) or getattr(self, field.name) == field.default
+                own = field.name in (*SHARED, "shortcuts") or getattr(self, field.name) == field.default
                 require(own, f"runner.{field.name}", getattr(self, field.name), "only runner=cluster reads it")
         if self.name == "cluster":
             self._check_cluster()
 
     def _check_cluster(self) -> None:
-        for name in LOCAL:
-            require(not getattr(self, name), f"runner.{name}", getattr(self, name), "false: only runner=local reads it")
+        require(not self.shortcuts, "runner.shortcuts", self.shortcuts, "false: only runner=local has them")
         require(self.device in ("auto", "cpu", "cuda"), "runner.device", self.device, "on a cluster auto, cpu or cuda")
         alone = self.engine != "hf" or self.tensor_parallel == 1
         require(alone, "runner.tensor_parallel", self.tensor_parallel, "1: a Hugging Face server is one process")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
 import pytest
 
@@ -50,6 +51,12 @@ def test_a_gpu_that_another_process_holds_is_refused_until_that_has_gone(other):
     other.kill()
     other.wait()
     with claimed("cuda:0", share=False):
+        pass
+
+
+def test_whoever_is_about_to_go_is_waited_for(other):
+    threading.Timer(0.3, other.kill).start()
+    with claimed("cuda:0", share=False, patience_s=30):
         pass
 
 

@@ -6,6 +6,7 @@ import datetime
 import os
 import resource
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, cast
 
 import torch
@@ -19,9 +20,12 @@ from verl.utils.device import get_device_name
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
 import algorithms.workers.cluster.server  # noqa: F401  registers the server
+from algorithms.claim import claimed
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.workers.engine import SELECTION_KEY
 
+RELEASE_S = 60.0
+"""Seconds that a rank of the cell before may take to end, and its claim on the GPU with it."""
 EVERY_RANK: Any = Dispatch.ONE_TO_ALL  # type: ignore[attr-defined]
 
 
@@ -32,12 +36,20 @@ class RankWorker(ActorRolloutRefWorker):
     """
 
     def __init__(self, config: Any, role: str, **settings: Any) -> None:
-        """As verl's, after a process group whose exchanges end."""
+        """As verl's, with a claim on the GPU and a process group whose exchanges end.
+
+        Raises:
+            DeviceBusyError: Another process of ours trains on the GPU.
+        """
         import algorithms.workers.cluster.sync_engine  # noqa: F401  verl takes one engine per process
 
         selection = LayerSelection.from_json(config.model.override_config[SELECTION_KEY])
         super().__init__(config, role="rollout" if selection.trains_nothing else role, **settings)
         torch.set_num_threads(config.onelayer.threads)
+        self._claim = ExitStack()
+        if get_device_name() == "cuda":
+            device, share = f"cuda:{torch.cuda.current_device()}", config.onelayer.share_device
+            self._claim.enter_context(claimed(device, share=share, patience_s=RELEASE_S))
         if not dist.is_initialized():
             # On a CPU verl would ask torch for the same backend twice; it takes a group that is there.
             dist.init_process_group(

@@ -66,7 +66,11 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
             "agent_loop_config_path": str(Path(__file__).with_name("agent_loop.yaml")),
         },
     }
-    section["onelayer"] = {"step_timeout_s": runner.step_timeout_s, "threads": machine.threads}
+    section["onelayer"] = {
+        "step_timeout_s": runner.step_timeout_s,
+        "threads": machine.threads,
+        "share_device": runner.share_device,
+    }
     ours: dict[str, Any] = {
         "actor_rollout_ref": section,
         "algorithm": {

@@ -19,9 +19,11 @@ from algorithms.batch import Batch
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
 from algorithms.workers.cluster.asking import ask
+from algorithms.workers.cluster.contract import CLUSTER_SYMBOLS
 from algorithms.workers.cluster.placement import place, require_no_queue, start_ray
 from algorithms.workers.cluster.settings import ppo_config
 from algorithms.workers.cluster.waiting import ClusterError, within
+from algorithms.workers.contract import check
 from conf.schema import Config
 
 T = TypeVar("T")
@@ -38,12 +40,14 @@ class ClusterWorker:
 
         Raises:
             ClusterError: Ray cannot be reached or is too small, a package is missing, or a part did not start.
+            ContractError: verl is not the release that is used.
         """
         os.environ["VERL_PLATFORM"] = "cpu" if machine.device == "cpu" else "nvidia"
         os.environ["TRANSFER_QUEUE_ENABLE"] = "1"
         self.device, self.selections = machine.device, [selection]
         self._config, self._selection, self._machine = config, selection, machine
         self._verl = ppo_config(config, selection, machine, model)
+        check(CLUSTER_SYMBOLS)
         self._stack = contextlib.ExitStack()
         if start_ray(config.runner, machine):
             self._stack.callback(ray.shutdown)
