@@ -48,6 +48,8 @@ class RunnerConfig:
     """Ranks that share one server; there are ranks / tensor_parallel servers."""
     gpu_memory_share: float = 0.5
     """What a vLLM or SGLang server may take of its GPU's memory."""
+    gradient_checkpointing: bool = False
+    """Keep of a pass what enters each block and compute the rest again for the gradients: less memory, more time."""
     agent_workers: int = 1
     """Processes that play the episodes of training."""
     start_timeout_s: float = 300.0

@@ -23,7 +23,7 @@ LINES = [
     for line in block.replace("\\\n", "").split("\n")
 ]
 SWEEPS = [shlex.split(line)[2:] for line in LINES if line.startswith("python run.py")]
-JOBS = [6, 108, 108, 3, 108, 84]
+JOBS = [6, 108, 108, 3, 108, 84, 3, 3, 3, 3]
 """Of the page's sweeps, in their order."""
 
 
@@ -60,15 +60,15 @@ def test_every_sweep_composes_and_has_its_number_of_jobs(sweep):
     assert config.hydra.callbacks.plan.show == ("--plan" in SWEEPS[number])
 
 
-def test_every_launcher_of_the_page_gives_a_cell_one_gpu(sweep):
-    number, config, _, _ = sweep
+def test_every_launcher_of_the_page_gives_a_cell_a_gpu_for_each_rank(sweep):
+    number, config, ends, _ = sweep
     launcher = config.hydra.launcher
-    if "--plan" not in SWEEPS[number]:
+    if "--plan" not in SWEEPS[number] and any(word.startswith("hydra/launcher=") for word in SWEEPS[number]):
         asked = launcher.ray.remote.num_gpus if "ray" in launcher else launcher.gpus_per_node * launcher.tasks_per_node
-        assert asked == 1
+        assert asked == ends[0].runner.ranks
 
 
 def test_the_page_says_the_numbers_of_jobs_itself():
     assert "36 blocks × 3 seeds" in PAGE
-    sizes = [int(size) for size in re.findall(r"(\d+) tasks\b", PAGE)]
-    assert sizes == JOBS[2:]
+    sizes = [int(size) for size in re.findall(r"(?:^|of )(\d+) (?:tasks|cells)[,.]", PAGE, re.MULTILINE)]
+    assert sizes == [n for n, sweep in zip(JOBS, SWEEPS, strict=True) if "--plan" not in sweep]

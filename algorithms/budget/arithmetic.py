@@ -11,6 +11,7 @@ Symbols and units:
     generate    2 N tokens operations, and the weights and the cache are read once per token of an answer for all
                 episodes that generate together: max(operations / speed, bytes / bandwidth)
     update      (2 N + 2 N_up + 2 N_t) tokens: forward, gradients of activations, gradients of weights
+    gradient checkpointing: 2 N_up tokens more, of the blocks
     old log-probs where they are recomputed, reference where kl_coef > 0: 2 N tokens each
 
 2 operations per weight and token: Kaplan et al. 2020, arXiv 2001.08361, section 2.1, the formula of
@@ -105,6 +106,9 @@ def update_s(sizes: Sizes, trained: Trained, config: Config) -> float:
     tokens = step_play(config).tokens
     by_block: dict[int | None, int] = {**dict.fromkeys(range(sizes.n_blocks), sizes.block), None: sizes.rest}
     total = flops(by_block, trained.blocks, trained.everything, 0, tokens)
+    if config.runner.gradient_checkpointing:
+        lowest = 0 if trained.everything else min(trained.blocks)
+        total += 2 * (sizes.n_blocks - lowest) * sizes.block * tokens
     scored = (config.algorithm.old_log_probs == "recompute") + (config.algorithm.kl_coef > 0)
     total += scored * flops(by_block, trained.blocks, trained.everything, tokens, 0)
     return total / (config.plan.peak_tflops * 1e12 * config.plan.share_of_peak)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from algorithms.budget.arithmetic import Trained, cell_s
-from algorithms.budget.memory import Fit, fit
+from algorithms.budget.memory import Fit, Server, fit
 from algorithms.budget.sizes import Sizes, UnknownSizeError, sizes_of
 from algorithms.cell import Cell
 from algorithms.layers import expand_layer, guided, parse_layer
@@ -41,6 +41,12 @@ class PlannedCell:
         if self.trained.everything or not self.trained.blocks:
             return "full" if self.label == "full" else self.label.partition(":")[0]
         return "one block" if len(self.trained.blocks) == 1 else f"{len(self.trained.blocks)} blocks"
+
+    @property
+    def ranks(self) -> int:
+        """Processes that it runs on: what it needs, and on a cluster at least what it was given."""
+        given = self.config.runner.ranks if self.config.runner.name == "cluster" else 1
+        return max(given, self.fit.ranks if self.fit else 1)
 
     @property
     def setting(self) -> tuple[str, str, str]:
@@ -108,12 +114,27 @@ def fit_of(config: Config, sizes: Sizes | None, arms: Sequence[Trained], *, memo
     """
     if sizes is None:
         return None
-    plan = config.plan
+    plan, runner = config.plan, config.runner
     usable = (memory_gb or plan.memory_gb) * 1e9 * plan.share_of_memory / plan.cells_per_device
     row = config.task.max_prompt_tokens + config.task.max_response_tokens
     most = {"most": 1} if len(arms) > 1 else {}
     reference = config.algorithm.kl_coef > 0
-    return fit(sizes, arms, row, usable, half=computes_in_half(config), reference=reference, **most)
+    cluster = runner.name == "cluster"
+    reserved = usable / plan.share_of_memory * runner.gpu_memory_share
+    server = Server(reserved, runner.tensor_parallel) if cluster and runner.engine != "hf" else None
+    half = computes_in_half(config)
+    return fit(
+        sizes,
+        arms,
+        row,
+        usable,
+        half=half,
+        reference=reference,
+        cluster=cluster,
+        checkpointing=runner.gradient_checkpointing,
+        server=server,
+        **most,
+    )
 
 
 def with_costs(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
@@ -152,8 +173,7 @@ def slots_of(cells: Sequence[PlannedCell], plan: PlanConfig) -> list[tuple[int, 
     """What is left to do, for ``makespan_s``: ranks, and seconds that they take together."""
     slow = plan.cells_per_device
     return [
-        (ranks, slow * cell.seconds / ranks)
+        (cell.ranks, slow * cell.seconds / cell.ranks)
         for cell in cells
         if cell.state != "done" and cell.seconds is not None
-        for ranks in [cell.fit.ranks if cell.fit else 1]
     ]

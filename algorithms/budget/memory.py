@@ -4,14 +4,18 @@ Symbols: N parameters, N_t those that train, N_up those from the lowest block th
 number in which is computed. Weights that train, and those beside them, are float32.
 
     weights      4 N / r, and on one rank a copy of every block that a policy of the bank owns: 4 N_t
-    gathered     b (rest + two blocks), r > 1: FSDP2 puts a block together where it is used, and the next ahead of it
-    sampling     b N: the copy that answers are drawn from, whole on every rank; none where float32 trains on one rank
-    casts        2 N_up on one rank in bfloat16: autocast keeps what it has cast until the gradients are there
+    gathered     b (rest + two blocks), sharded: FSDP2 puts a block together where it is used, and the next ahead of it
+    sampling     b N: the copy that answers are drawn from, whole on every rank; none where float32 trains on one rank;
+                 a vLLM or SGLang server takes its share of the device instead, weights and cache in it
+    casts        2 N_up, not sharded, in bfloat16: autocast keeps what it has cast until the gradients are there
     gradients    4 N_t / r         optimizer  8 N_t / r  (AdamW: two moments)
-    reference    kl_coef > 0: 4 N / r beside ``full`` or on several ranks; one rank's bank has it anyhow
+    reference    kl_coef > 0: 4 N / r beside ``full`` or sharded; one rank's bank has it anyhow
     pass         tokens of a pass x (blocks from the lowest that trains x a + 8 V): a, bytes of activations a token and
-                 block, is counted from what torch keeps (a test does); V the vocabulary: logits and probabilities
+                 block, is counted from what torch keeps (a test does); V the vocabulary: logits and probabilities.
+                 With gradient checkpointing (blocks from the lowest that trains x b h + a + 8 V), h the hidden size
     cache        b k per token of the episodes that generate together
+
+Sharded is what has several ranks, and every cell of ``runner=cluster``.
 """
 
 from __future__ import annotations
@@ -38,6 +42,18 @@ class Memory:
         return sum(self.fixed.values()) + max(pass_tokens * self.pass_token, cached_tokens * self.cached_token)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A vLLM or SGLang server beside the ranks: bytes that it takes on each device, and the devices that share it."""
+
+    reserved: float
+    devices: int
+
+    def room(self, sizes: Sizes, number: int) -> float:
+        """Bytes on a device for the cache, beside the weights; ``number``: bytes of a number."""
+        return self.reserved - number * sizes.total / self.devices
+
+
 def activation_bytes(sizes: Sizes, half: bool) -> float:
     """Bytes that torch keeps of a token in a block with gated MLP for its gradients; ``half``: bfloat16 autocast."""
     heads = sizes.queries + sizes.keys
@@ -46,7 +62,17 @@ def activation_bytes(sizes: Sizes, half: bool) -> float:
     return 24 * sizes.hidden + 16 * sizes.intermediate + 17 * heads
 
 
-def memory_of(sizes: Sizes, arms: Sequence[Trained], *, ranks: int, half: bool, reference: bool) -> Memory:
+def memory_of(
+    sizes: Sizes,
+    arms: Sequence[Trained],
+    *,
+    ranks: int,
+    half: bool,
+    reference: bool,
+    cluster: bool = False,
+    checkpointing: bool = False,
+    server: Server | None = None,
+) -> Memory:
     """What one rank holds of arms that share a process; several arms are a bank, which has one rank.
 
     Args:
@@ -55,27 +81,34 @@ def memory_of(sizes: Sizes, arms: Sequence[Trained], *, ranks: int, half: bool, 
         ranks: Processes that share the model, one device each.
         half: Compute in bfloat16, else float32.
         reference: The update has a KL term.
+        cluster: Sharded even on one rank.
+        checkpointing: Of a pass only what enters each block is kept.
+        server: What answers, if it is not the rank itself.
     """
     number = 2 if half else 4
     trained = sum(sizes.total if arm.everything else len(arm.blocks) * sizes.block for arm in arms)
-    cached = float(number * sizes.cached)
+    cached = 0.0 if server else float(number * sizes.cached)
     if not trained:
-        return Memory({"sampling": number * sizes.total}, 0.0, cached)
-    alone = len(arms) == 1
+        return Memory({"sampling": server.reserved if server else number * sizes.total}, 0.0, cached)
+    alone, sharded = len(arms) == 1, ranks > 1 or cluster
     in_place = alone and arms[0].everything and not reference
-    copies = trained if ranks == 1 and not in_place else 0
+    copies = trained if not sharded and not in_place else 0
     lowest = min(0 if arm.everything else min(arm.blocks, default=sizes.n_blocks) for arm in arms)
     above = (sizes.n_blocks - lowest) * sizes.block + sizes.rest
     fixed = {
         "weights": 4 * (sizes.total / ranks + copies),
-        "gathered": number * (sizes.rest + 2 * sizes.block) if ranks > 1 else 0,
-        "sampling": number * (sizes.total + copies) if half or ranks > 1 else 0,
-        "casts": 2 * above if half and ranks == 1 else 0,
+        "gathered": number * (sizes.rest + 2 * sizes.block) if sharded else 0,
+        "sampling": number * (sizes.total + copies) if half or sharded else 0,
+        "casts": 2 * above if half and not sharded else 0,
         "gradients": 4 * trained / ranks,
         "optimizer": 8 * trained / ranks,
-        "reference": 4 * sizes.total / ranks if reference and ranks > 1 else 0,
+        "reference": 4 * sizes.total / ranks if reference and sharded else 0,
     }
-    per_token = (sizes.n_blocks - lowest) * activation_bytes(sizes, half) + 8 * sizes.vocabulary
+    if server:
+        fixed["sampling"] = server.reserved
+    n_above, kept = sizes.n_blocks - lowest, activation_bytes(sizes, half)
+    activations = n_above * number * sizes.hidden + kept if checkpointing else n_above * kept
+    per_token = activations + 8 * sizes.vocabulary
     return Memory({name: size for name, size in fixed.items() if size}, per_token, cached)
 
 
@@ -98,6 +131,9 @@ def fit(
     half: bool,
     reference: bool,
     most: int = MAX_RANKS,
+    cluster: bool = False,
+    checkpointing: bool = False,
+    server: Server | None = None,
 ) -> Fit | None:
     """Find them: the smallest number of ranks whose memory holds one row in a pass and one episode in the cache.
 
@@ -109,14 +145,30 @@ def fit(
         half: As ``memory_of``.
         reference: As ``memory_of``.
         most: Look no further.
+        cluster: As ``memory_of``.
+        checkpointing: As ``memory_of``.
+        server: As ``memory_of``.
 
     Returns:
-        None where even ``most`` ranks do not hold it: what every rank has whole is too large.
+        None where even ``most`` ranks do not hold it: what every rank has whole, or a server's share, is too large.
     """
-    for ranks in range(1, most + 1):
-        memory = memory_of(sizes, arms, ranks=ranks, half=half, reference=reference)
+    number = 2 if half else 4
+    cached = number * sizes.cached * row / (server.devices if server else 1)
+    if server and server.room(sizes, number) < cached:
+        return None
+    for ranks in range(server.devices if server else 1, most + 1, server.devices if server else 1):
+        memory = memory_of(
+            sizes,
+            arms,
+            ranks=ranks,
+            half=half,
+            reference=reference,
+            cluster=cluster,
+            checkpointing=checkpointing,
+            server=server,
+        )
         room = usable - sum(memory.fixed.values())
         if memory.total(row, row) <= usable:
             passes = int(room / memory.pass_token) if memory.pass_token else 0
-            return Fit(ranks, memory, passes, int(room / memory.cached_token / row))
+            return Fit(ranks, memory, passes, int((server.room(sizes, number) if server else room) / cached))
     return None

@@ -61,14 +61,26 @@ def as_tables(cells: Sequence[PlannedCell]) -> RenderableType:
     if any(cell.sizes for cell in cells):
         parts += [Text(_about_memory(plan)), memory_table(cells)]
         parts += [Text("The fewest ranks that hold a model, by the memory of a device:"), ranks_table(cells)]
-    if slots := slots_of(cells, plan):
+    if slots_of(cells, plan):
         several = f"{plan.cells_per_device} cells" if plan.cells_per_device > 1 else "One cell"
         parts += [Text(f"{several} per {plan.unit} at a time:"), time_table(cells, plan)]
-        if (widest := max(ranks for ranks, _ in slots)) > 1:
-            missing = widest - plan.devices
-            short = f"; plan.devices={plan.devices} is {missing} too few" if missing > 0 else ""
-            parts.append(Text(f"Cells of {widest} ranks need runner=cluster, runner=local has one{short}."))
+        parts += [Text(line) for line in _too_few(cells, plan)]
     return Group(*parts)
+
+
+def _too_few(cells: Sequence[PlannedCell], plan: PlanConfig) -> list[str]:
+    """Where cells need more ranks than they are given, or than there are devices."""
+    lines = []
+    for cell in cells:
+        runner, named = cell.config.runner, f"{cell.kind} of {cell.config.model.name} on {cell.config.task.name}"
+        if runner.name == "local" and cell.ranks > 1:
+            lines.append(f"{named} needs runner=cluster runner.ranks={cell.ranks}; runner=local has one.")
+        elif runner.name == "cluster" and cell.ranks > runner.ranks:
+            lines.append(f"{named} needs runner.ranks={cell.ranks}; {runner.ranks} are too few.")
+    widest = max(cell.ranks for cell in cells)
+    if widest > plan.devices:
+        lines.append(f"plan.devices={plan.devices} is {widest - plan.devices} too few for {widest} ranks.")
+    return list(dict.fromkeys(lines))
 
 
 def _about_memory(plan: PlanConfig) -> str:

@@ -37,9 +37,7 @@ def cost_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
     for key, members in by_kind(cells).items():
         layers, seeds = {cell.label for cell in members}, {cell.config.seed for cell in members}
         left = [cell for cell in members if cell.state != "done"]
-        walls = [
-            _hours(cell.seconds / (cell.fit.ranks if cell.fit else 1)) for cell in left if cell.seconds is not None
-        ]
+        walls = [_hours(cell.seconds / cell.ranks) for cell in left if cell.seconds is not None]
         origins = sorted({"measured" if cell.measured else "model" for cell in left if cell.seconds is not None})
         row = (len(members), len(layers), len(seeds), len(members) - len(left) or "", _span(map(_needed, members)))
         table.add_row(*key, *map(str, row), _span(walls), _total(left), ", ".join(origins))
@@ -60,7 +58,7 @@ def memory_table(cells: Sequence[PlannedCell]) -> Table:
         several = len({cell.label for cell in members}) > 1
         name = f"{kind}, the costliest: {worst.label}" if several else kind
         table.add_row(model, task, name, *_memory_row(worst, [worst.trained]))
-        partial = [cell for cell in members if cell.trained.blocks and not cell.trained.everything]
+        partial = [cell for cell in members if _may_share(cell)]
         banks.setdefault((model, task), []).extend(partial)
     for (model, task), members in banks.items():
         arms = list(dict.fromkeys(cell.trained for cell in members))
@@ -96,6 +94,11 @@ def time_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
     return table
 
 
+def _may_share(cell: PlannedCell) -> bool:
+    """Whether it can be an arm of a bank: not ``full``, nothing on a cluster."""
+    return bool(cell.trained.blocks) and not cell.trained.everything and cell.config.runner.name == "local"
+
+
 def _memory_row(cell: PlannedCell, arms: Sequence[Trained]) -> list[str]:
     found = fit_of(cell.config, cell.sizes, arms)
     if found is None:  # then what it would take
@@ -123,7 +126,9 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def _needed(cell: PlannedCell) -> str:
-    return _ranks(cell.fit) if cell.sizes else "?"
+    if not cell.sizes:
+        return "?"
+    return str(cell.ranks) if cell.fit else NONE_FITS
 
 
 def _ranks(found: Fit | None) -> str:

@@ -51,7 +51,7 @@ def our_values(
             "path": str(model.path),
             "override_config": {"attn_implementation": "sdpa", **hook},
             "use_remove_padding": False,
-            "enable_gradient_checkpointing": False,
+            "enable_gradient_checkpointing": config.runner.gradient_checkpointing,
             "lora_rank": config.model.lora_rank,
             "lora_alpha": 2 * config.model.lora_rank,
         },

@@ -31,7 +31,7 @@ def test_tokens_of_a_step():
     assert (play.episodes, play.prompts_read, play.tokens) == (16, 4, 4 * 6 + 160)
     plain = step_play(make(runner=RunnerConfig(name="local", shortcuts=False)))
     assert plain.tokens == 256
-    assert step_play(make(runner=RunnerConfig(name="cluster"))).tokens == 256
+    assert step_play(make(runner=RunnerConfig(name="cluster", shortcuts=False))).tokens == 256
     assert panel_play(make()).tokens == 5 * 6 + 100
 
 

@@ -48,11 +48,24 @@ def test_the_plan_of_8b_names_the_ranks_that_every_kind_of_arm_needs(shown, tmp_
     assert "Plan of 38 cells, 0 of them finished. Nothing is launched or written." in text
     cost = {kind: row(text, f"grpo        {kind}") for kind in ("base", "full", "one block")}
     assert [cost[kind][4:8] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "3"], ["36", "36", "1", "1"]]
-    assert "Cells of 3 ranks need runner=cluster, runner=local has one; plan.devices=1 is 2 too few." in text
+    assert "full of qwen3_8b_base on math needs runner=cluster runner.ranks=3; runner=local has one." in text
+    assert "plan.devices=1 is 2 too few for 3 ranks." in text
     assert row(text, "36 in one bank (hydra/launcher=fused)")[3] == "none fits"
     assert "Sizes: model.shape of qwen3_8b_base (conf/model)." in text
     assert "layer=all is one job" in text
     assert not (tmp_path / "runs").exists()
+
+
+def test_on_a_cluster_a_cell_takes_the_ranks_it_is_given_and_is_told_of_those_it_lacks(shown):
+    words = ("model=qwen3_8b_base", "runner=cluster", "runner.ranks=4", "runner.engine=vllm", "plan.devices=8")
+    _, text, _ = shown(*words, "layer=full,35")
+    assert [row(text, f"grpo        {kind}")[7] for kind in ("full", "one block")] == ["5", "4"]
+    assert "full of qwen3_8b_base on math needs runner.ranks=5; 4 are too few." in text
+    assert row(text, "math   full", "of 4096")[3:7] == ["5", "6.55", "3.26", "40"]  # the server's half of 80 GB
+    assert "bank" not in text
+    _, text, _ = shown(*words, "layer=full", "runner.gpu_memory_share=0.25")
+    assert row(text, "grpo        full")[7] == "4"
+    assert "too few" not in text
 
 
 def test_the_memory_of_a_rank_is_given_part_by_part(shown):

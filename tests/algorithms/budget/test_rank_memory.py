@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from algorithms.budget.arithmetic import Trained
-from algorithms.budget.memory import activation_bytes, fit, memory_of
+from algorithms.budget.memory import Server, activation_bytes, fit, memory_of
 from algorithms.budget.sizes import Sizes, measure
 
 MODEL = Sizes(10, 100, 50, 8, 16, 8, 4, 20, "here")  # 1050 parameters, 80 numbers a token in the cache
@@ -60,6 +60,14 @@ def test_the_untrained_model_is_only_sampled_from():
     assert (memory.fixed, memory.pass_token, memory.cached_token) == ({"sampling": 2100}, 0, 160)
 
 
+def test_checkpointing_keeps_what_enters_each_block_and_one_block_whole():
+    def per_token(**more):
+        return memory_of(MODEL, [LOW], ranks=1, half=True, reference=False, **more).pass_token
+
+    whole, entered = activation_bytes(MODEL, True), 2 * MODEL.hidden
+    assert per_token() - per_token(checkpointing=True) == 10 * whole - (10 * entered + whole)
+
+
 def test_a_pass_and_the_cache_are_not_there_at_once():
     memory = memory_of(MODEL, [TOP], ranks=1, half=False, reference=False)
     assert memory.pass_token == activation_bytes(MODEL, False) + 8 * 20
@@ -87,6 +95,23 @@ def test_fewer_ranks_do_not_hold_it_and_the_room_is_what_is_left():
     assert fewer.total(row, row) > usable
     assert found.memory.total(found.pass_tokens, found.episodes * row) <= usable
     assert found.memory.total(found.pass_tokens + 1, 0) > usable
+
+
+def test_a_server_takes_its_share_of_the_device_whatever_is_in_it():
+    server = Server(3000.0, 2)
+    memory = memory_of(MODEL, [TOP], ranks=2, half=True, reference=False, cluster=True, server=server)
+    assert memory.fixed["sampling"] == 3000
+    assert memory.cached_token == 0
+    found = fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, cluster=True, server=server)
+    assert found.ranks % 2 == 0
+    assert found.episodes == (3000 - 2 * 1050 / 2) // (2 * 80 * 2 / 2)  # beside its half of the weights
+    small = Server(1100.0, 2)  # room for the weights, none for an answer
+    assert fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, cluster=True, server=small) is None
+
+
+def test_a_cluster_shards_even_on_one_rank():
+    alone = memory_of(MODEL, [TOP], ranks=1, half=True, reference=False, cluster=True).fixed
+    assert alone == {"weights": 4200, "gathered": 500, "sampling": 2100, "gradients": 400, "optimizer": 800}
 
 
 def test_what_every_rank_holds_whole_no_number_of_ranks_makes_small():
