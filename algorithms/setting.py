@@ -10,6 +10,7 @@ from agents.world import MakeEnv, make_env_of
 from algorithms.estimators import estimator_of
 from algorithms.layers import LayerSelection
 from algorithms.machine import choose
+from algorithms.workers.cluster.engines import engine_of
 from conf.schema import Config
 from envs.pool import Pool
 from envs.remote import RemoteEnv
@@ -27,9 +28,12 @@ class Setting:
 
         Raises:
             ConfigError, ModelError, ValueError: Something in the configuration; the message names the field.
+            ClusterError: ``runner.engine`` cannot run here.
         """
         self.config, task = config, config.task
         self.machine = choose(config.runner)
+        if config.runner.name == "cluster":
+            engine_of(config, self.machine)
         self.model = resolve(config.model, task)
         self.make_env: MakeEnv = make_env_of(task)
         if task.processes:  # the pool ends with the last environment that lives in it

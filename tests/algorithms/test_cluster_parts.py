@@ -103,22 +103,22 @@ def test_servers_for_gpus_are_configured_without_one(cluster_config, files, monk
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang"])
-def test_a_missing_package_names_its_extra(monkeypatch, name):
+def test_a_missing_package_names_its_extra(cluster_config, monkeypatch, name):
     monkeypatch.setattr(engines, "find_spec", lambda package: None if package == name else object())
     with pytest.raises(ClusterError, match=rf"{name}: pip install -e '.\[{name}\]' -c constraints/cuda-{name}.txt"):
-        engines.engine_of(name, CUDA)
+        engines.engine_of(cluster_config(f"runner.engine={name}"), CUDA)
 
 
-def test_without_verls_queue_the_extra_is_named(monkeypatch):
+def test_without_verls_queue_the_extra_is_named(cluster_config, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda package: None if package == "transfer_queue" else object())
     with pytest.raises(ClusterError, match=r"needs transfer_queue: pip install -e '.\[cluster\]'"):
-        engines.engine_of("hf", CPU)
+        engines.engine_of(cluster_config(), CPU)
 
 
 @pytest.mark.parametrize(("name", "machine", "valid"), [("vllm", CPU, "hf"), ("hf", CUDA, "vllm, sglang")])
-def test_an_engine_for_another_device_is_refused(name, machine, valid):
+def test_an_engine_for_another_device_is_refused(cluster_config, name, machine, valid):
     with pytest.raises(ClusterError, match=f"valid with runner.device={machine.device}: {valid}$"):
-        engines.engine_of(name, machine)
+        engines.engine_of(cluster_config(f"runner.engine={name}"), machine)
 
 
 def test_too_little_room_says_how_much_is_missing():

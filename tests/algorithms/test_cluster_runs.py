@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import signal
+from copy import deepcopy
+from pathlib import Path
 
 import pytest
 from command_line import Command
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from study_metrics import metrics, metrics_of
 from torch.testing import assert_close
 
+from agents.episode import Start
+from algorithms.arm import Arm
+from algorithms.layers import parse_layer
+from algorithms.lesson import learner_of
+from algorithms.meter import Meter
+from algorithms.setting import Setting
 from algorithms.study import run_cell
+from algorithms.workers.choice import make_worker
+from algorithms.workers.single import start_verl
+from conf import schema
 
 pytestmark = pytest.mark.slow
-CLUSTER = ["runner.name=cluster", "runner.shortcuts=false", "runner.ranks=2", "runner.start_timeout_s=900"]
+CLUSTER = ["runner=cluster", "runner.start_timeout_s=900"]
 MATH = ["task=math/reversed", "++task.reward_weights.format=1", "steps=5", "checkpoint_every=1"]
 HOUSE = [
     "task=alfworld/small",
@@ -30,20 +43,25 @@ ROUNDED = ("loss", "grad_norm", "entropy", "old_policy_kl", "clip_fraction")
 
 
 @pytest.fixture(scope="module")
-def cell(tiny_words, tmp_path_factory):
-    """``cell("here", ...)``: run a cell in a study of that name and return its result and its folder of studies."""
-    from hydra import compose, initialize_config_module
-    from omegaconf import OmegaConf
-
-    from conf import schema
-
+def config_of(tiny_words, tmp_path_factory):
+    """``config_of("task=math", ...)``: words on a command line as a configuration, all in one folder of studies."""
     schema.register()
     folder = tmp_path_factory.mktemp("runs")
 
-    def run(study, *words):
+    def of(*words):
         with initialize_config_module("conf", version_base="1.3"):
-            config = compose("config", [*tiny_words, f"runs_dir={folder}", f"study={study}", *words])
-        return run_cell(OmegaConf.to_object(config)), folder
+            return OmegaConf.to_object(compose("config", [*tiny_words, f"runs_dir={folder}", *words]))
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def cell(config_of):
+    """``cell("here", ...)``: run a cell in a study of that name and return its result and its folder of studies."""
+
+    def run(study, *words):
+        config = config_of(f"study={study}", *words)
+        return run_cell(config), Path(config.runs_dir)
 
     return run
 
@@ -89,12 +107,49 @@ def test_a_household_with_gigpo_agrees_with_the_local_runner(cell):
     require_agreement(folder, "house-here", "house-there")
 
 
-@pytest.mark.parametrize("layer", ["base", "full"])
-def test_everything_and_nothing_run_too(cell, layer):
-    local, _ = cell("here", *MATH, "steps=1", f"layer={layer}", "study=few-here")
-    cluster, _ = cell("there", *MATH, "steps=1", f"layer={layer}", *CLUSTER, "study=few-there")
+def test_the_untrained_model_is_scored_as_in_this_process(cell):
+    local, _ = cell("base-here", *MATH, "layer=base")
+    cluster, _ = cell("base-there", *MATH, "layer=base", *CLUSTER)
     assert cluster.audit["ok"]
     assert (cluster.score, cluster.score_before) == (local.score, local.score_before)
+
+
+def learned(config, n_steps):
+    """The lessons of a worker of its own that trains everything, and AdamW's state after the first of them."""
+    setting, selection = Setting(config), parse_layer("full", 4)
+    if config.runner.name == "local":
+        start_verl(setting.machine)
+    worker = make_worker(config, [selection], setting.machine, setting.model)
+    try:
+        learner, lessons, states = learner_of(setting, worker), [], []
+        for step in range(n_steps):
+            starts = [
+                Start("train", index, group, member, 100 * index + member)
+                for group, index in enumerate(range(8 * step, 8 * step + 8))
+                for member in range(4)
+            ]
+            lessons += learner.learn(step, [Arm(selection, None, [], alone=True)], starts, Meter()).values()
+            states.append(deepcopy(worker.optimizer_state(0)))  # in this process it is what AdamW goes on with
+        return lessons, states[0]
+    finally:
+        worker.close()
+
+
+def test_log_probs_and_first_gradients_of_the_whole_model_agree(config_of):
+    """One step of one optimizer step, so AdamW's first moment is a tenth of the gradient, element by element."""
+    words = (*MATH, "algorithm.groups_per_step=8", "algorithm.group_size=4", "algorithm.kl_coef=0.001")
+    here, mine = learned(config_of(*words), n_steps=2)
+    there, theirs = learned(config_of(*words, *CLUSTER), n_steps=2)
+    for ours, their in zip(here, there, strict=True):
+        assert their.batch.response_ids == ours.batch.response_ids
+        for one, other in zip(their.batch.rollout_logprobs, ours.batch.rollout_logprobs, strict=True):
+            assert one == pytest.approx(other, abs=1e-5)
+        for name in ("loss", "grad_norm", "kl_loss"):
+            assert their.update[name] == pytest.approx(ours.update[name], rel=1e-3, abs=1e-6), name
+    assert here[0].update["grad_norm"] > 0
+    assert theirs.keys() == mine.keys()
+    for name, state in mine.items():
+        assert_close(theirs[name]["exp_avg"], state["exp_avg"], rtol=1e-3, atol=1e-6)
 
 
 def test_a_rank_is_killed_and_the_same_command_resumes(cell, tiny_words, tmp_path):

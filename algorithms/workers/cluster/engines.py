@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from algorithms.machine import Machine
 from algorithms.workers.cluster.waiting import ClusterError
+from conf.schema import Config
 
 TRAINER_PACKAGES = ("ray", "transfer_queue", "zmq", "msgspec", "cachetools", "uvicorn", "fastapi")
 
@@ -28,13 +29,20 @@ ENGINES = {
 """By ``runner.engine``."""
 
 
-def engine_of(name: str, machine: Machine) -> Engine:
-    """The engine, if it can run here.
+def engine_of(config: Config, machine: Machine) -> Engine:
+    """The engine of ``runner.engine``, if it can run here.
 
     Raises:
-        ClusterError: A package is not installed, or it runs on another device; the message names the extra.
+        ClusterError: A package is not installed (the message names its extra), the engine runs on another device, or
+            the model has adapters, which servers are not sent.
     """
+    name = config.runner.engine
     engine = ENGINES[name]
+    if config.model.lora_rank:
+        raise ClusterError(
+            f"model.lora_rank={config.model.lora_rank}: adapters are not sent to servers yet; "
+            "use runner=local, or model.lora_rank=0"
+        )
     if missing := [package for package in TRAINER_PACKAGES if find_spec(package) is None]:
         raise ClusterError(f"runner=cluster needs {', '.join(missing)}: pip install -e '.[cluster]'")
     if machine.device != engine.device:

@@ -11,7 +11,6 @@ from agents.models import ModelFiles
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
 from algorithms.workers.cluster.engines import engine_of
-from algorithms.workers.cluster.waiting import ClusterError
 from algorithms.workers.engine import SELECTION_KEY
 from algorithms.workers.verl_config import learning_rate, our_values, verl_defaults
 from conf.schema import Config
@@ -26,15 +25,10 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
     """Return verl's configuration of a cell; ``onelayer`` in it is what our own parts read.
 
     Raises:
-        ClusterError: ``runner.engine`` cannot run here, or the model has adapters, which the servers are not sent.
+        ClusterError: See ``engines.engine_of``.
     """
-    if config.model.lora_rank:
-        raise ClusterError(
-            f"model.lora_rank={config.model.lora_rank}: adapters are not sent to servers yet; "
-            "use runner=local, or model.lora_rank=0"
-        )
     runner, algorithm, task = config.runner, config.algorithm, config.task
-    engine = engine_of(runner.engine, machine)
+    engine = engine_of(config, machine)
     hook = {SELECTION_KEY: selection.to_json()}
     section = our_values(config, hook, learning_rate(config, selection), machine, model)
     pass_tokens = max(runner.max_tokens_per_pass, PADDING_TOKENS)
