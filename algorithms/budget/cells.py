@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from algorithms.budget.arithmetic import Trained, cell_s
-from algorithms.budget.memory import Fit, Server, fit
+from algorithms.budget.memory import MAX_RANKS, Fit, Server, fit
 from algorithms.budget.sizes import Sizes, UnknownSizeError, sizes_of
 from algorithms.cell import Cell
 from algorithms.layers import expand_layer, guided, parse_layer
@@ -47,6 +47,11 @@ class PlannedCell:
         """Processes that it runs on: what it needs, and on a cluster at least what it was given."""
         given = self.config.runner.ranks if self.config.runner.name == "cluster" else 1
         return max(given, self.fit.ranks if self.fit else 1)
+
+    @property
+    def moves(self) -> bool:
+        """Asked for with ``runner=local``, where it does not fit."""
+        return self.config.runner.name == "local" and self.fit is not None and self.fit.cluster
 
     @property
     def setting(self) -> tuple[str, str, str]:
@@ -104,7 +109,9 @@ def computes_in_half(config: Config) -> bool:
 
 
 def fit_of(config: Config, sizes: Sizes | None, arms: Sequence[Trained], *, memory_gb: float = 0.0) -> Fit | None:
-    """The ranks that arms of this configuration need; a bank of several has one at most.
+    """The ranks that arms of this configuration need.
+
+    ``runner=local`` and a bank of several arms have one rank. One arm that does not fit there is planned on a cluster.
 
     Args:
         config: Of any of the arms.
@@ -114,26 +121,35 @@ def fit_of(config: Config, sizes: Sizes | None, arms: Sequence[Trained], *, memo
     """
     if sizes is None:
         return None
+    local = config.runner.name == "local"
+    found = _fit(config, sizes, arms, memory_gb, most=1 if local else MAX_RANKS)
+    if found is None and local and len(arms) == 1:
+        return _fit(on_cluster(config), sizes, arms, memory_gb, most=MAX_RANKS)
+    return found
+
+
+def on_cluster(config: Config) -> Config:
+    """The same cell with ``runner=cluster``, the memory of whose servers is theirs to choose."""
+    runner = replace(config.runner, name="cluster", device="auto", shortcuts=False, gradient_checkpointing=True)
+    return replace(config, runner=runner)
+
+
+def _fit(config: Config, sizes: Sizes, arms: Sequence[Trained], memory_gb: float, most: int) -> Fit | None:
     plan, runner = config.plan, config.runner
     usable = (memory_gb or plan.memory_gb) * 1e9 * plan.share_of_memory / plan.cells_per_device
-    row = config.task.max_prompt_tokens + config.task.max_response_tokens
-    most = {"most": 1} if len(arms) > 1 else {}
-    reference = config.algorithm.kl_coef > 0
     cluster = runner.name == "cluster"
     reserved = usable / plan.share_of_memory * runner.gpu_memory_share
-    server = Server(reserved, runner.tensor_parallel) if cluster and runner.engine != "hf" else None
-    half = computes_in_half(config)
     return fit(
         sizes,
         arms,
-        row,
+        config.task.max_prompt_tokens + config.task.max_response_tokens,
         usable,
-        half=half,
-        reference=reference,
+        half=computes_in_half(config),
+        reference=config.algorithm.kl_coef > 0,
+        most=most,
         cluster=cluster,
         checkpointing=runner.gradient_checkpointing,
-        server=server,
-        **most,
+        server=Server(reserved, runner.tensor_parallel) if cluster and runner.engine != "hf" else None,
     )
 
 
@@ -165,7 +181,8 @@ def _costed(cell: PlannedCell, state: CellState, pace: Pace) -> PlannedCell:
     if cell.sizes is None:
         return replace(cell, state=state.state)
     number = 2 if computes_in_half(cell.config) else 4
-    seconds = cell_s(cell.sizes, cell.trained, cell.config, number, done=state.step)
+    config = on_cluster(cell.config) if cell.moves else cell.config
+    seconds = cell_s(cell.sizes, cell.trained, config, number, done=state.step)
     return replace(cell, state=state.state, seconds=seconds)
 
 

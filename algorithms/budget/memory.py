@@ -120,6 +120,8 @@ class Fit:
     memory: Memory
     pass_tokens: int
     episodes: int
+    cluster: bool = False
+    """It takes ``runner=cluster``."""
 
 
 def fit(
@@ -170,5 +172,5 @@ def fit(
         room = usable - sum(memory.fixed.values())
         if memory.total(row, row) <= usable:
             passes = int(room / memory.pass_token) if memory.pass_token else 0
-            return Fit(ranks, memory, passes, int((server.room(sizes, number) if server else room) / cached))
+            return Fit(ranks, memory, passes, int((server.room(sizes, number) if server else room) / cached), cluster)
     return None

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from algorithms.budget.cells import PlannedCell, planned_cells, slots_of, with_costs
 from algorithms.budget.sizes import Sizes, UnknownSizeError
-from algorithms.budget.tables import cost_table, memory_table, ranks_table, time_table
+from algorithms.budget.tables import by_kind, cost_table, memory_table, ranks_table, time_table
 from conf.errors import UserError
 from conf.schema import Config, PlanConfig
 
@@ -70,14 +70,17 @@ def as_tables(cells: Sequence[PlannedCell]) -> RenderableType:
 
 def _too_few(cells: Sequence[PlannedCell], plan: PlanConfig) -> list[str]:
     """Where cells need more ranks than they are given, or than there are devices."""
-    lines = []
-    for cell in cells:
-        runner, named = cell.config.runner, f"{cell.kind} of {cell.config.model.name} on {cell.config.task.name}"
-        if runner.name == "local" and cell.ranks > 1:
-            lines.append(f"{named} needs runner=cluster runner.ranks={cell.ranks}; runner=local has one.")
-        elif runner.name == "cluster" and cell.ranks > runner.ranks:
-            lines.append(f"{named} needs runner.ranks={cell.ranks}; {runner.ranks} are too few.")
-    widest = max(cell.ranks for cell in cells)
+    lines, widest = list[str](), max(cell.ranks for cell in cells)
+    for (task, model, _, kind), members in by_kind(cells).items():
+        runner, needed = members[0].config.runner, max(cell.ranks for cell in members)
+        if moved := [cell for cell in members if cell.moves]:
+            some = "" if len(moved) == len(members) else f"{len(moved)} cells of "
+            lines.append(
+                f"{some}{kind} of {model} on {task}: too large for runner=local, planned for runner=cluster "
+                f"runner.ranks={max(cell.ranks for cell in moved)}."
+            )
+        elif runner.name == "cluster" and needed > runner.ranks:
+            lines.append(f"{kind} of {model} on {task} needs runner.ranks={needed}; {runner.ranks} are too few.")
     if widest > plan.devices:
         lines.append(f"plan.devices={plan.devices} is {widest - plan.devices} too few for {widest} ranks.")
     return list(dict.fromkeys(lines))
