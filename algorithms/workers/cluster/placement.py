@@ -79,7 +79,10 @@ def _begin(settings: Mapping[str, Any], where: str, limit_s: float) -> None:
         except Exception as error:  # Ray raises all kinds, a bare Exception among them
             ray.shutdown()
             if "timed out during startup" not in str(error) or time.monotonic() > deadline:
-                raise ClusterError(f"{where} cannot be used: {type(error).__name__}: {error}") from error
+                # Ray shows its token to an address it is given only where it is told to.
+                wants_token = "address" in settings and "RAY_AUTH_MODE" not in os.environ
+                hint = "; if it asks for a token (ray get-auth-token), set RAY_AUTH_MODE=token" if wants_token else ""
+                raise ClusterError(f"{where} cannot be used: {type(error).__name__}: {error}{hint}") from error
 
 
 def require_no_queue() -> None:
