@@ -30,7 +30,7 @@ def run_group(setting: Setting, arms: Sequence[Arm]) -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C, after a checkpoint of every arm.
     """
-    reset_peak_memory(setting.machine.device)
+    reset_peak_memory("cpu" if setting.config.runner.name == "cluster" else setting.machine.device)
     with ExitStack() as stack:
         _Group(setting, arms, stack).run()
 
@@ -87,7 +87,8 @@ class _Group:
     def _finish(self, arm: Arm, audit: Audit) -> None:
         with arm.at_own_cost():
             arm.cell.write_json("audit.json", audit.to_dict())
-            result = result_of(arm, self._setting, audit, self._worker.learning_rate(arm.variant))
+            rate = self._worker.learning_rate(arm.variant)
+            result = result_of(arm, self._setting, audit, rate, self._worker.peak_memory_bytes())
             write_result(arm.cell.folder, result)
             arm.cell.finished()
             arm.trackers.finished(result)

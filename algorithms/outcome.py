@@ -10,7 +10,6 @@ from math import isfinite
 
 from algorithms.arm import Arm
 from algorithms.audit import Audit
-from algorithms.meter import peak_memory_bytes
 from algorithms.setting import Setting
 from algorithms.trackers import seconds_per_phase
 from evaluation.evaluate import GREEDY
@@ -21,7 +20,7 @@ from evaluation.task_types import by_task_type, mean_outcome
 VERSIONS = ("onelayer", "torch", "transformers", "verl", "numpy", "gymnasium")
 
 
-def result_of(arm: Arm, setting: Setting, audit: Audit, learning_rate: float) -> Result:
+def result_of(arm: Arm, setting: Setting, audit: Audit, learning_rate: float, peak_bytes: int) -> Result:
     """Everything a report needs.
 
     Args:
@@ -29,6 +28,7 @@ def result_of(arm: Arm, setting: Setting, audit: Audit, learning_rate: float) ->
         setting: Of its cell and those beside it.
         audit: The final one.
         learning_rate: At which it trained, or would have.
+        peak_bytes: Peak memory.
 
     Raises:
         CellError, ResultError: Rows are missing or bad.
@@ -72,7 +72,7 @@ def result_of(arm: Arm, setting: Setting, audit: Audit, learning_rate: float) ->
         seconds=sum(seconds_s.values()),
         seconds_per_phase=seconds_s,
         tokens_per_second=arm.tokens / evaluating_s if evaluating_s else 0.0,
-        peak_memory_bytes=peak_memory_bytes(setting.machine.device),
+        peak_memory_bytes=peak_bytes,
         learning_rate=learning_rate,
         audit={"ok": audit.ok, "relative_change": audit.relative_change_L, "other": audit.other},
         versions={name: importlib.metadata.version(name) for name in VERSIONS} | {"python": platform.python_version()},

@@ -16,7 +16,7 @@ from algorithms import checkpoint
 from algorithms.arm import Arm, going
 from algorithms.audit import Audit, Baseline, Fingerprints, require
 from algorithms.lesson import Learner
-from algorithms.meter import Meter, peak_memory_bytes
+from algorithms.meter import Meter
 from algorithms.screen import Screen
 from algorithms.step_metrics import step_metrics
 from algorithms.workers.choice import Worker
@@ -155,7 +155,7 @@ class Trainer:
                     "learning_rate": self._worker.learning_rate(variant),
                     "arms": len(arms),
                     "step": arm.step,
-                    "peak_memory_bytes": peak_memory_bytes(self._worker.device),
+                    "peak_memory_bytes": self._worker.peak_memory_bytes(),
                     **lesson.more,
                 }
                 arm.trackers.log(metrics)  # before the checkpoint: a run that resumes from it does not repeat the step

@@ -52,12 +52,12 @@ class RunnerConfig:
     """Keep of a pass what enters each block and compute the rest again for the gradients: less memory, more time."""
     agent_workers: int = 1
     """Processes that play the episodes of training."""
-    start_timeout_s: float = 300.0
+    start_timeout_s: float = 900.0
     """Seconds that each part of the start may take: Ray, the placement, the ranks and servers."""
     answer_timeout_s: float = 600.0
-    """Seconds that one answer of a server may take; later, its episode is lost."""
+    """Seconds that an answer of a server may take; later, its episode is lost, and an evaluation's cell fails."""
     step_timeout_s: float = 3600.0
-    """Seconds that the episodes of a step, or one exchange between the ranks, may take; later, the cell fails."""
+    """Seconds that the episodes of a step, or one exchange with the ranks, may take; later, the cell fails."""
 
     def __post_init__(self) -> None:
         require(self.name in (MISSING, *RUNNERS), "runner.name", self.name, ", ".join(RUNNERS))
@@ -71,6 +71,9 @@ class RunnerConfig:
         for name in ("nodes", "tensor_parallel"):
             part = getattr(self, name)
             require(self.ranks % part == 0, f"runner.{name}", part, f"it must divide runner.ranks={self.ranks}")
+        share, servers = self.ranks // self.nodes, self.tensor_parallel
+        fits = share % servers == 0 or servers % share == 0
+        require(fits, "runner.tensor_parallel", servers, f"a server's ranks are one node's {share}, or whole nodes")
         if self.name == "local":
             for field in fields(self):
                 own = field.name in (*SHARED, "shortcuts") or getattr(self, field.name) == field.default

@@ -51,7 +51,7 @@ class PlannedCell:
     @property
     def moves(self) -> bool:
         """Asked for with ``runner=local``, where it does not fit."""
-        return self.config.runner.name == "local" and self.fit is not None and self.fit.cluster
+        return self.fit is not None and self.fit.moved
 
     @property
     def setting(self) -> tuple[str, str, str]:
@@ -124,13 +124,17 @@ def fit_of(config: Config, sizes: Sizes | None, arms: Sequence[Trained], *, memo
     local = config.runner.name == "local"
     found = _fit(config, sizes, arms, memory_gb, most=1 if local else MAX_RANKS)
     if found is None and local and len(arms) == 1:
-        return _fit(on_cluster(config), sizes, arms, memory_gb, most=MAX_RANKS)
+        found = _fit(on_cluster(config), sizes, arms, memory_gb, most=MAX_RANKS)
+        return replace(found, moved=True) if found else None
     return found
 
 
 def on_cluster(config: Config) -> Config:
-    """The same cell with ``runner=cluster``, the memory of whose servers is theirs to choose."""
-    runner = replace(config.runner, name="cluster", device="auto", shortcuts=False, gradient_checkpointing=True)
+    """The same cell with ``runner=cluster``, and on GPUs vLLM."""
+    engine = "vllm" if config.plan.unit == "GPU" else "hf"
+    runner = replace(
+        config.runner, name="cluster", device="auto", shortcuts=False, gradient_checkpointing=True, engine=engine
+    )
     return replace(config, runner=runner)
 
 
@@ -147,7 +151,6 @@ def _fit(config: Config, sizes: Sizes, arms: Sequence[Trained], memory_gb: float
         half=computes_in_half(config),
         reference=config.algorithm.kl_coef > 0,
         most=most,
-        cluster=cluster,
         checkpointing=runner.gradient_checkpointing,
         server=Server(reserved, runner.tensor_parallel) if cluster and runner.engine != "hf" else None,
     )

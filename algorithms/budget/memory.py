@@ -15,7 +15,8 @@ number in which is computed. Weights that train, and those beside them, are floa
                  With gradient checkpointing (blocks from the lowest that trains x b h + a + 8 V), h the hidden size
     cache        b k per token of the episodes that generate together
 
-Sharded is what has several ranks, and every cell of ``runner=cluster``.
+Sharded is what has several ranks. Left out: what the driver and the allocator take, the 2 GiB buffer and the one whole
+tensor that a weight sync goes through, and that verl keeps a sharded reference in host memory.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ def memory_of(
     ranks: int,
     half: bool,
     reference: bool,
-    cluster: bool = False,
     checkpointing: bool = False,
     server: Server | None = None,
 ) -> Memory:
@@ -81,7 +81,6 @@ def memory_of(
         ranks: Processes that share the model, one device each.
         half: Compute in bfloat16, else float32.
         reference: The update has a KL term.
-        cluster: Sharded even on one rank.
         checkpointing: Of a pass only what enters each block is kept.
         server: What answers, if it is not the rank itself.
     """
@@ -90,7 +89,7 @@ def memory_of(
     cached = 0.0 if server else float(number * sizes.cached)
     if not trained:
         return Memory({"sampling": server.reserved if server else number * sizes.total}, 0.0, cached)
-    alone, sharded = len(arms) == 1, ranks > 1 or cluster
+    alone, sharded = len(arms) == 1, ranks > 1
     in_place = alone and arms[0].everything and not reference
     copies = trained if not sharded and not in_place else 0
     lowest = min(0 if arm.everything else min(arm.blocks, default=sizes.n_blocks) for arm in arms)
@@ -120,8 +119,8 @@ class Fit:
     memory: Memory
     pass_tokens: int
     episodes: int
-    cluster: bool = False
-    """It takes ``runner=cluster``."""
+    moved: bool = False
+    """It takes ``runner=cluster``, where ``runner=local`` was asked for."""
 
 
 def fit(
@@ -133,7 +132,6 @@ def fit(
     half: bool,
     reference: bool,
     most: int = MAX_RANKS,
-    cluster: bool = False,
     checkpointing: bool = False,
     server: Server | None = None,
 ) -> Fit | None:
@@ -147,7 +145,6 @@ def fit(
         half: As ``memory_of``.
         reference: As ``memory_of``.
         most: Look no further.
-        cluster: As ``memory_of``.
         checkpointing: As ``memory_of``.
         server: As ``memory_of``.
 
@@ -165,12 +162,11 @@ def fit(
             ranks=ranks,
             half=half,
             reference=reference,
-            cluster=cluster,
             checkpointing=checkpointing,
             server=server,
         )
         room = usable - sum(memory.fixed.values())
         if memory.total(row, row) <= usable:
             passes = int(room / memory.pass_token) if memory.pass_token else 0
-            return Fit(ranks, memory, passes, int((server.room(sizes, number) if server else room) / cached), cluster)
+            return Fit(ranks, memory, passes, int((server.room(sizes, number) if server else room) / cached))
     return None

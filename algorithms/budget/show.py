@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from algorithms.budget.cells import PlannedCell, planned_cells, slots_of, with_costs
+from algorithms.budget.cells import PlannedCell, on_cluster, planned_cells, slots_of, with_costs
 from algorithms.budget.sizes import Sizes, UnknownSizeError
 from algorithms.budget.tables import by_kind, cost_table, memory_table, ranks_table, time_table
 from conf.errors import UserError
@@ -75,9 +75,10 @@ def _too_few(cells: Sequence[PlannedCell], plan: PlanConfig) -> list[str]:
         runner, needed = members[0].config.runner, max(cell.ranks for cell in members)
         if moved := [cell for cell in members if cell.moves]:
             some = "" if len(moved) == len(members) else f"{len(moved)} cells of "
+            there = on_cluster(moved[0].config).runner
             lines.append(
                 f"{some}{kind} of {model} on {task}: too large for runner=local, planned for runner=cluster "
-                f"runner.ranks={max(cell.ranks for cell in moved)}."
+                f"runner.engine={there.engine} runner.ranks={max(cell.ranks for cell in moved)}."
             )
         elif runner.name == "cluster" and needed > runner.ranks:
             lines.append(f"{kind} of {model} on {task} needs runner.ranks={needed}; {runner.ranks} are too few.")

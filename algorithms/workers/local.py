@@ -26,6 +26,7 @@ from algorithms.bank.rows import Row
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
+from algorithms.meter import peak_memory_bytes
 from algorithms.workers.rows import answers_to_tensordict, nested
 from algorithms.workers.single import put_back, start_verl, state_of
 from conf.schema import Config
@@ -233,6 +234,10 @@ class LocalWorker:
         self._past.clear()
         if self._trains and not self._shares:
             asyncio.run(self._worker.update_weights(mode="naive"))
+
+    def peak_memory_bytes(self) -> int:
+        """Of this process, see ``algorithms.meter``."""
+        return peak_memory_bytes(self.device)
 
     def learning_rate(self, variant: int) -> float:
         """The rate a variant trains at."""

@@ -12,6 +12,7 @@ import torch
 import torch.distributed
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
+from verl.utils.device import get_device_name
 from verl.workers.engine.fsdp import transformer_impl
 
 from algorithms.workers.rows import take_rows
@@ -40,23 +41,39 @@ def partition_by_length(lengths: list[int], max_tokens: int) -> Indices:
     return parts
 
 
+def divided(parts: Indices, number: int) -> Indices:
+    """Halve the parts with the most rows until there are so many.
+
+    Raises:
+        ValueError: There are fewer rows.
+    """
+    parts = list(parts)
+    if number > sum(map(len, parts)):
+        raise ValueError(f"{sum(map(len, parts))} rows are no {number} parts")
+    while len(parts) < number:
+        widest = max(range(len(parts)), key=lambda place: len(parts[place]))
+        rows = parts[widest]
+        parts[widest : widest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    return parts
+
+
 def prepare_micro_batches(
     data: TensorDict, dp_group: torch.distributed.ProcessGroup | None = None, **settings: Any
 ) -> tuple[list[TensorDict], Indices | None]:
-    """As verl's function of this name, but by length where one process pads; ranks must agree on a number of parts."""
+    """As verl's function of this name, but by length where the module pads; ranks agree on a number of parts."""
     passes: Indices | None = tu.get_non_tensor_data(data=data, key="passes", default=None)
     if passes is not None:  # somebody who knows the rows has cut them already
         return [take_rows(data, part) for part in passes], passes
     packed = tu.get_non_tensor_data(data=data, key="use_remove_padding", default=True)
-    if (
-        packed
-        or torch.distributed.get_world_size(dp_group) > 1
-        or not tu.get_non_tensor_data(data=data, key="use_dynamic_bsz", default=True)
-    ):
+    if packed or not tu.get_non_tensor_data(data=data, key="use_dynamic_bsz", default=True):
         result: tuple[list[TensorDict], Indices | None] = _verls(data=data, dp_group=dp_group, **settings)
         return result
     lengths = data["input_ids"].offsets().diff().tolist()
     parts = partition_by_length(lengths, int(data["max_token_len_per_gpu"]))
+    if torch.distributed.get_world_size(dp_group) > 1:
+        number = torch.tensor(len(parts), device=get_device_name())
+        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, group=dp_group)
+        parts = divided(parts, int(number))
     return [tu.index_select_tensor_dict(data, part) for part in parts], parts
 
 

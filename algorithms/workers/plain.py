@@ -17,6 +17,7 @@ from agents.sampler import Generation, Request, Sampling
 from algorithms.batch import Batch
 from algorithms.layers import LayerSelection, block_of_parameters
 from algorithms.machine import Machine
+from algorithms.meter import peak_memory_bytes
 from algorithms.workers.single import SingleWorker, put_back, state_of
 from conf.schema import Config
 
@@ -61,6 +62,10 @@ class PlainWorker:
     def update(self, work: Mapping[int, tuple[Batch, NDArray[np.float64]]]) -> dict[int, dict[str, float]]:
         """Update variants, each on its batch with one advantage per row; returns verl's metrics by variant."""
         return {variant: self._singles[variant].update(*todo) for variant, todo in work.items()}
+
+    def peak_memory_bytes(self) -> int:
+        """Of this process, see ``algorithms.meter``."""
+        return peak_memory_bytes(self.device)
 
     def learning_rate(self, variant: int) -> float:
         """The rate a variant trains at."""

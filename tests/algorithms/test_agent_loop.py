@@ -57,7 +57,7 @@ def play(tiny_words, tiny_path):
         loop = object.__new__(TaskAgentLoop)  # verl makes one per episode; of what it hands over this is read
         loop.config = OmegaConf.create({"onelayer": {"runner": {"answer_timeout_s": 60}}})
         loop.rollout_config = SimpleNamespace(name="hf_server")
-        table = Table(task, str(tiny_path))
+        table = Table(task, str(tiny_path), 60.0)
 
         async def all_of_them():
             loop.server_manager = HFServer(str(tiny_path), "float32", threads=1, max_rows=64)

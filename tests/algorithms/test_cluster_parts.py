@@ -6,22 +6,29 @@ import asyncio
 import random
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files as files_of
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import omega_conf_to_dataclass
 
 from agents.episode import Episode, Start, Turn
 from agents.sampler import Request, Sampling
 from algorithms.layers import parse_layer
 from algorithms.machine import Machine, choose
-from algorithms.workers.cluster import engines
+from algorithms.workers.cluster import engines, placement
 from algorithms.workers.cluster.asking import ask, generation_of, sampling_params
+from algorithms.workers.cluster.hosts import Host
 from algorithms.workers.cluster.mini_batches import mini_batches
-from algorithms.workers.cluster.placement import Needs, needs_of, require_room, start_ray
+from algorithms.workers.cluster.placement import Needs, needs_of, require_no_queue, require_room, start_ray
+from algorithms.workers.cluster.pools import PatientBuffer
 from algorithms.workers.cluster.rows import assemble, fields_of, head_of, turn_of
+from algorithms.workers.cluster.server import HFReplica
 from algorithms.workers.cluster.settings import ppo_config
 from algorithms.workers.cluster.waiting import ClusterError, WaitedTooLongError, within
 from conf.checks import ConfigError
@@ -55,6 +62,7 @@ def files(cluster_config):
         ({**CLUSTER, "ranks": 3, "nodes": 2}, "runner.nodes=2 .*divide runner.ranks=3"),
         ({**CLUSTER, "ranks": 2, "tensor_parallel": 2}, "a Hugging Face server is one process"),
         ({**CLUSTER, "address": "auto", "cpus": 4}, "runner.cpus=4"),
+        ({**CLUSTER, "ranks": 6, "nodes": 2, "tensor_parallel": 2, "engine": "vllm"}, "one node's 3, or whole nodes"),
         ({**CLUSTER, "device": "mps"}, "runner.device=mps .*auto, cpu or cuda"),
         ({**CLUSTER, "step_timeout_s": 0}, "runner.step_timeout_s=0"),
         ({"name": "slurm"}, "runner.name=slurm .*local, cluster"),
@@ -102,6 +110,21 @@ def test_servers_for_gpus_are_configured_without_one(cluster_config, files, monk
     assert rollout.logprobs_mode == "processed_logprobs"
 
 
+@pytest.mark.parametrize("name", ["hf", "vllm", "sglang"])
+def test_verl_takes_the_configuration_apart_as_its_workers_do(cluster_config, files, monkeypatch, name):
+    """With verl's own dataclasses, which refuse unknown keys and values; no server is started."""
+    monkeypatch.setattr(engines, "find_spec", lambda package: object())
+    machine, device, tensor_parallel = (CPU, "cpu", 1) if name == "hf" else (CUDA, "cuda", 2)
+    words = (f"runner.engine={name}", f"runner.device={device}", f"runner.tensor_parallel={tensor_parallel}")
+    config = cluster_config(*words, "runner.ranks=4", "runner.nodes=2", "algorithm.kl_coef=0.001")
+    section = ppo_config(config, parse_layer(1, 4), machine, files).actor_rollout_ref
+    actor, rollout = (omega_conf_to_dataclass(part) for part in (section.actor, section.rollout))
+    assert actor.use_kl_loss
+    assert rollout.tensor_model_parallel_size == tensor_parallel
+    replica = HFReplica(0, section.rollout, section.model, gpus_per_node=2)
+    assert (replica.world_size, replica.nnodes) == (tensor_parallel, 1)
+
+
 @pytest.mark.parametrize("name", ["vllm", "sglang"])
 def test_a_missing_package_names_its_extra(cluster_config, monkeypatch, name):
     monkeypatch.setattr(engines, "find_spec", lambda package: None if package == name else object())
@@ -139,6 +162,59 @@ def test_a_ray_that_is_not_there_is_named_at_once():
             start_ray(RunnerConfig(**CLUSTER, address=f"127.0.0.1:{port}"), CPU)
     with pytest.raises(ClusterError, match=r"runner.address=nonsense is not valid"):
         start_ray(RunnerConfig(**CLUSTER, address="nonsense"), CPU)
+
+
+def test_a_queue_of_another_run_is_refused_when_it_does_not_go(monkeypatch):
+    asked = []
+    monkeypatch.setattr(placement, "LEAVE_S", 0.6)
+    monkeypatch.setattr(placement.ray, "get_actor", lambda name, namespace: asked.append((name, namespace)))
+    with pytest.raises(ClusterError, match=r"another run has its queue in this Ray.*runner.address=null"):
+        require_no_queue()
+    assert len(asked) >= 2
+
+    def gone(name, namespace):
+        raise ValueError(name)
+
+    monkeypatch.setattr(placement.ray, "get_actor", gone)
+    require_no_queue()
+
+
+def test_ranks_that_nobody_places_are_given_up_and_told(monkeypatch):
+    removed = []
+
+    class Group:
+        def wait(self, seconds):
+            return False
+
+    monkeypatch.setattr(placement, "placement_group", lambda bundles, strategy: Group())
+    monkeypatch.setattr(placement, "placement_group_table", lambda group: {"state": "PENDING"})
+    monkeypatch.setattr(placement, "remove_placement_group", removed.append)
+    monkeypatch.setattr(placement.ray, "available_resources", lambda: {"CPU": 3.0})
+    runner = RunnerConfig(**CLUSTER, ranks=4, nodes=2, start_timeout_s=5)
+    with pytest.raises(ClusterError, match=r"2 of 2 groups of 2 ranks .*runner.start_timeout_s=5 seconds \(PENDING\)"):
+        placement.place(runner, CPU)
+    assert len(removed) == 2
+
+
+def test_episodes_that_do_not_end_are_given_up_by_name():
+    trainer = OmegaConf.load(files_of("verl") / "trainer/config/ppo_trainer.yaml").trainer.v1
+    buffer = PatientBuffer(trainer, limit_s=0.01)
+    buffer.begin()
+    time.sleep(0.05)
+    with pytest.raises(WaitedTooLongError, match=r"the episodes of 0 groups: no answer within runner.step_timeout_s"):
+        buffer._wait_for_next_poll("train", 0.0)
+
+
+def test_a_host_gives_every_environment_a_number_of_its_own(cluster_config):
+    """However many threads make them at once."""
+    host = Host(cluster_config("task.processes=1").task)
+    with ThreadPoolExecutor(8) as threads:
+        numbers = list(threads.map(lambda _: host.make(), range(8)))
+    assert sorted(numbers) == list(range(1, 9))
+    observation, _ = host.reset(numbers[0], 0, {"split": "train", "index": 0})
+    assert observation == host.reset(numbers[1], 0, {"split": "train", "index": 0})[0]
+    for number in numbers:
+        host.close(number)
 
 
 def test_a_wait_ends_and_says_what_for():

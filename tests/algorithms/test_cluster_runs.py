@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from study_metrics import metrics, metrics_of
 from torch.testing import assert_close
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from agents.episode import Start
 from algorithms.arm import Arm
@@ -29,6 +31,8 @@ from conf import schema
 pytestmark = pytest.mark.slow
 CLUSTER = ["runner=cluster", "runner.start_timeout_s=900"]
 MATH = ["task=math/reversed", "++task.reward_weights.format=1", "steps=5", "checkpoint_every=1"]
+UNEVEN = ["algorithm.groups_per_step=5", "algorithm.group_size=3"]
+"""Fifteen rows, which two ranks can share only with padding."""
 HOUSE = [
     "task=alfworld/small",
     "algorithm=gigpo",
@@ -39,7 +43,9 @@ HOUSE = [
     "evaluation.items=4",
     "steps=5",
 ]
-ROUNDED = ("loss", "grad_norm", "entropy", "old_policy_kl", "clip_fraction")
+ROUNDED = ("loss", "grad_norm", "entropy")
+BY_PASS = ("old_policy_kl", "clip_fraction")
+"""Diagnostics that verl averages over passes and ranks, whatever the number of their tokens."""
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +78,10 @@ def require_agreement(folder, here, there):
     assert len(ours) == len(theirs) == 5
     for mine, yours in zip(ours, theirs, strict=True):
         assert yours.pop("sync_bytes") > 0
-        assert yours.pop("rank_peak_memory_bytes") > 0
         for name in ROUNDED:
             assert yours.pop(name) == pytest.approx(mine.pop(name), rel=1e-3, abs=1e-5), name
+        for name in BY_PASS:
+            assert yours.pop(name) == pytest.approx(mine.pop(name), abs=0.01), name
         assert yours == mine
     weights = [next((folder / study).rglob("trained.safetensors")) for study in (here, there)]
     for name, tensor in load_file(weights[0]).items():
@@ -82,16 +89,17 @@ def require_agreement(folder, here, there):
 
 
 def test_math_with_grpo_agrees_with_the_local_runner(cell):
-    local, folder = cell("here", *MATH)
-    cluster, _ = cell("there", *MATH, *CLUSTER)
+    words = [*MATH, *UNEVEN, "algorithm.updates_per_step=2", "algorithm.old_log_probs=recompute"]
+    local, folder = cell("uneven-here", *words)
+    cluster, _ = cell("uneven-there", *words, *CLUSTER)
     assert cluster.audit["ok"]
     assert (cluster.score, cluster.score_before) == (local.score, local.score_before)
-    require_agreement(folder, "here", "there")
+    require_agreement(folder, "uneven-here", "uneven-there")
 
 
 def test_the_second_weight_sync_sends_only_what_trains(cell):
-    """After the test above: of four blocks one trains."""
-    _, folder = cell("there", *MATH, *CLUSTER)  # finished, only read
+    """Of four blocks one trains."""
+    _, folder = cell("there", *MATH, *CLUSTER)
     (file,) = (folder / "there").rglob("metrics.jsonl")
     sent = [json.loads(line)["sync_bytes"] for line in file.read_text().splitlines()]
     (weights,) = (folder / "there").rglob("trained.safetensors")
@@ -125,8 +133,8 @@ def learned(config, n_steps):
         for step in range(n_steps):
             starts = [
                 Start("train", index, group, member, 100 * index + member)
-                for group, index in enumerate(range(8 * step, 8 * step + 8))
-                for member in range(4)
+                for group, index in enumerate(range(5 * step, 5 * step + 5))
+                for member in range(3)
             ]
             lessons += learner.learn(step, [Arm(selection, None, [], alone=True)], starts, Meter()).values()
             states.append(deepcopy(worker.optimizer_state(0)))  # in this process it is what AdamW goes on with
@@ -135,9 +143,21 @@ def learned(config, n_steps):
         worker.close()
 
 
-def test_log_probs_and_first_gradients_of_the_whole_model_agree(config_of):
+@pytest.fixture
+def untied(tiny_path, tmp_path):
+    """The tiny model with a head of its own, as large models have it: only the first rank loads those."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_path)
+    other = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tiny_path, tie_word_embeddings=False))
+    other.load_state_dict(model.state_dict() | {"lm_head.weight": model.get_input_embeddings().weight})
+    shutil.copytree(tiny_path, tmp_path / "untied")
+    (tmp_path / "untied" / "model.safetensors").unlink()
+    other.save_pretrained(tmp_path / "untied")
+    return tmp_path / "untied"
+
+
+def test_log_probs_and_first_gradients_of_the_whole_model_agree(config_of, untied):
     """One step of one optimizer step, so AdamW's first moment is a tenth of the gradient, element by element."""
-    words = (*MATH, "algorithm.groups_per_step=8", "algorithm.group_size=4", "algorithm.kl_coef=0.001")
+    words = (*MATH, *UNEVEN, "algorithm.kl_coef=0.001", f"model.path={untied}")
     here, mine = learned(config_of(*words), n_steps=2)
     there, theirs = learned(config_of(*words, *CLUSTER), n_steps=2)
     for ours, their in zip(here, there, strict=True):

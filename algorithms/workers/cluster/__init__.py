@@ -3,3 +3,4 @@
 import os
 
 os.environ.setdefault("TQ_LOGGING_LEVEL", "ERROR")  # verl's queue reads it at import
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call must not begin a Ray of its own

@@ -20,7 +20,7 @@ from agents.models import load_tokenizer
 from agents.rollout import Player
 from agents.world import MakeEnv, World, make_env_of, step
 from algorithms.workers.cluster.asking import ask
-from algorithms.workers.cluster.hosts import GRACE_S, hosted
+from algorithms.workers.cluster.hosts import hosted
 from algorithms.workers.cluster.rows import LOST, fields_of, head_of
 from algorithms.workers.cluster.waiting import in_time
 from conf.schema import TaskConfig
@@ -29,30 +29,33 @@ T = TypeVar("T")
 
 THREADS = 256
 """Environments that may think, or hang, at the same time in one process."""
+BUILD_S = 120
+"""Seconds that building an environment may take, as in ``envs.pool``."""
 
 
 class Table:
     """What the episodes of one process share: the task, the agent, where environments come from."""
 
-    def __init__(self, task: TaskConfig, model_path: str) -> None:
+    def __init__(self, task: TaskConfig, model_path: str, step_timeout_s: float) -> None:
         """Read the tokenizer; environments are made when episodes begin."""
         self.task, self.agent = task, Agent(load_tokenizer(Path(model_path)), task)
-        self.make_env: MakeEnv = hosted(task) if task.processes else make_env_of(task)
+        self.make_env: MakeEnv = hosted(task, step_timeout_s) if task.processes else make_env_of(task)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="environment")
-        self.begin_s = task.timeout_s + GRACE_S
-        self.step_s = self.begin_s if task.processes else task.timeout_s  # a host has time-outs of its own
+        queue = ("runner.step_timeout_s", step_timeout_s)  # a host minds task.timeout_s itself, from a call's turn on
+        self.begin_limit = queue if task.processes else (f"task.timeout_s + {BUILD_S}", task.timeout_s + BUILD_S)
+        self.step_limit = queue if task.processes else ("task.timeout_s", task.timeout_s)
 
-    async def run(self, what: str, limit_s: float, call: Callable[[], T]) -> T:
-        """Call an environment beside the others, for as long as it may take."""
+    async def run(self, what: str, limit: tuple[str, float], call: Callable[[], T]) -> T:
+        """Call an environment beside the others, for as long as it may take: a setting's name, and seconds."""
         answer = asyncio.get_running_loop().run_in_executor(self.threads, call)
-        return await in_time(what, "task.timeout_s", limit_s, answer)
+        return await in_time(what, *limit, answer)
 
 
 @cache
-def table_of(task: str, model_path: str) -> Table:
+def table_of(task: str, model_path: str, step_timeout_s: float) -> Table:
     """The table of this process; ``task`` is its configuration as JSON."""
     config = OmegaConf.merge(OmegaConf.structured(TaskConfig), json.loads(task))
-    return Table(OmegaConf.to_object(config), model_path)  # type: ignore[arg-type]
+    return Table(OmegaConf.to_object(config), model_path, step_timeout_s)  # type: ignore[arg-type]
 
 
 class TaskAgentLoop(AgentLoopBase):
@@ -66,7 +69,8 @@ class TaskAgentLoop(AgentLoopBase):
             sample: ``uid``, ``session_id`` and what ``LayerTrainer`` put into the batch.
         """
         config: DictConfig = self.config
-        table = table_of(json.dumps(OmegaConf.to_container(config.onelayer.task)), config.actor_rollout_ref.model.path)
+        task = json.dumps(OmegaConf.to_container(config.onelayer.task))
+        table = table_of(task, config.actor_rollout_ref.model.path, config.onelayer.runner.step_timeout_s)
         member = int(sample["session_id"])
         start = Start(**json.loads(sample["start"])[member])
         episode = await self._play(table, start, float(sampling_params["temperature"]))
@@ -81,7 +85,7 @@ class TaskAgentLoop(AgentLoopBase):
         sampling, engine = agent.sampling(temperature), self.rollout_config.name
         limit_s = self.config.onelayer.runner.answer_timeout_s
         try:
-            world = await table.run(f"reset of {start}", table.begin_s, lambda: World(table.make_env, start))
+            world = await table.run(f"reset of {start}", table.begin_limit, lambda: World(table.make_env, start))
         except Exception as error:  # a task may be anybody's code and raise anything
             player.lose(error)
             return player.episode
@@ -96,7 +100,7 @@ class TaskAgentLoop(AgentLoopBase):
                     self.server_manager, name, player.request(turn, agent), sampling, engine, limit_s
                 )
                 text = agent.action(generation.response_ids)
-                (outcome,) = await table.run(f"step of {start}", table.step_s, partial(step, [world], [text]))
+                (outcome,) = await table.run(f"step of {start}", table.step_limit, partial(step, [world], [text]))
             except Exception as error:  # as above, and a server may die: the step goes on without this episode
                 player.lose(error)
                 break

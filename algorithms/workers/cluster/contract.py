@@ -22,6 +22,8 @@ OWN: Symbols = {
     f"{_TRAINER}._next_train_batch": "self, num_prompts",
     f"{_TRAINER}._balance_batch": "self, batch, metrics, logging_prefix, keep_minibatch",
     f"{_TRAINER}._compute_advantage": "self, batch, metrics",
+    f"{_TRAINER}._compute_old_log_prob": "self, batch, metrics",
+    f"{_TRAINER}._compute_ref_log_prob": "self, batch, metrics",
     f"{_TRAINER}._update_actor": "self, batch, metrics",
     f"{_TRAINER}.get_llm_client": "self",
     f"{_TRAINER}.get_reward_handles": "self",
@@ -47,7 +49,12 @@ OWN: Symbols = {
         "self, process_on_nodes, use_gpu, name_prefix, max_colocate_count"
     ),
     "verl.trainer.ppo.padding_utils:upsample_batch_to_divisible_size": "batch, batch_multiple, eos_token_id",
+    "verl.checkpoint_engine:CheckpointEngineManager.update_weights": "self, global_steps",
     "verl.utils.metric:reduce_metrics": "metrics",
+    "verl.utils.model:convert_weight_keys": "state_dict, model",
+    "verl.workers.engine.fsdp.utils:unfuse_moe_params": "weights, model_type",
+    "verl.workers.rollout.llm_server:LLMServerClient.generate": None,
+    "verl.workers.rollout.llm_server:LLMServerManager.get_replicas": "self",
     "verl.utils.seqlen_balancing:get_seqlen_balanced_partitions": "seqlen_list, k_partitions, equal_size",
     "verl.utils.tensordict_utils:assign_non_tensor_data": "tensor_dict, key, val",
 }

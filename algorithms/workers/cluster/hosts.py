@@ -5,6 +5,7 @@ A host keeps the promises of ``envs.pool``: a call that hangs or dies costs the 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, cast
 
 import ray
@@ -16,9 +17,6 @@ from envs import TaskEnv
 from envs.pool import Pool
 from envs.remote import RemoteEnv
 
-GRACE_S = 150.0
-"""Beyond ``task.timeout_s``: building an environment may take two minutes, and calls of one host take turns."""
-
 
 class Host:
     """Holds environments by number; its calls come from many episodes."""
@@ -27,14 +25,14 @@ class Host:
         """Start nothing yet."""
         self._make, self._pool = make_env_of(task), Pool(1, task.timeout_s)
         self._envs: dict[int, RemoteEnv] = {}
-        self._made = 0
+        self._numbers = count(1)
 
     def make(self) -> int:
         """Build an environment and return its number."""
         env = RemoteEnv(self._make, self._pool)
-        self._made += 1
-        self._envs[self._made] = env
-        return self._made
+        number = next(self._numbers)  # many threads make environments at once
+        self._envs[number] = env
+        return number
 
     def reset(self, number: int, seed: int | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """``TaskEnv.reset`` of one."""
@@ -53,7 +51,7 @@ class HostedEnv:
     """An environment in a host: as much of a ``TaskEnv`` as an episode calls."""
 
     def __init__(self, host: Any, limit_s: float) -> None:
-        """Build it."""
+        """Build it; the host answers within ``limit_s`` seconds."""
         self._host, self._limit_s = host, limit_s
         self._number: int = self._answer("make")
 
@@ -75,18 +73,24 @@ class HostedEnv:
         try:
             return ray.get(getattr(self._host, method).remote(*arguments), timeout=self._limit_s)
         except ray.exceptions.GetTimeoutError as error:
-            raise WaitedTooLongError(f"{method} of an environment's host", "task.timeout_s", self._limit_s) from error
+            raise WaitedTooLongError(f"{method} in a host", "runner.step_timeout_s", self._limit_s) from error
 
 
-def hosted(task: TaskConfig) -> MakeEnv:
-    """What builds environments in ``task.processes`` hosts, in turn."""
-    host = ray.remote(Host).options(num_cpus=0, max_concurrency=1000)
+def hosted(task: TaskConfig, limit_s: float) -> MakeEnv:
+    """What builds environments in ``task.processes`` hosts, in turn.
+
+    Args:
+        task: What is built.
+        limit_s: Seconds that a host may take, other calls before this one's turn among them. How long a call itself
+            may take, ``task.timeout_s``, the host's pool minds.
+    """
+    host = ray.remote(Host).options(num_cpus=0, max_concurrency=1000, max_restarts=-1)
     hosts = [host.remote(task) for _ in range(task.processes)]
     made = 0
 
     def make() -> TaskEnv:
         nonlocal made
         made += 1
-        return cast(TaskEnv, HostedEnv(hosts[made % len(hosts)], task.timeout_s + GRACE_S))
+        return cast(TaskEnv, HostedEnv(hosts[made % len(hosts)], limit_s))
 
     return make

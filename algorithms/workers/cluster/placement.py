@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ OTHER_CPUS = 3
 """Outside the ranks' bundles: one each for the two processes of verl's queue, and one by which the players start."""
 REACH_S = 10.0
 """Seconds in which an address must answer at all."""
+LEAVE_S = 30.0
+"""Seconds that a cell before this one may take to give back what it had in a Ray that goes on."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         ClusterError: It cannot be reached, or it is too small; the message says how much is missing.
     """
     if ray.is_initialized():
-        require_room(ray.available_resources(), needs_of(runner, machine), "the Ray that is running")
+        _await_room(needs_of(runner, machine), "the Ray that is running")
         return False
     needs = needs_of(runner, machine)
     where = f"the Ray at runner.address={runner.address}" if runner.address else "a Ray of this run's own"
@@ -61,11 +63,29 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
     settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": False}
     _begin(settings, where, runner.start_timeout_s)
     try:
-        require_room(ray.available_resources(), needs, where)
+        _await_room(needs, where)
     except ClusterError:
         ray.shutdown()
         raise
     return True
+
+
+def _await_room(needs: Needs, where: str) -> None:
+    """Refuse at once what Ray can never hold; wait a little for what others are about to leave."""
+    require_room(ray.cluster_resources(), needs, where)
+    _patiently(lambda: require_room(ray.available_resources(), needs, where))
+
+
+def _patiently(check: Callable[[], None]) -> None:
+    deadline = time.monotonic() + LEAVE_S
+    while True:
+        try:
+            check()
+            return
+        except ClusterError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _begin(settings: Mapping[str, Any], where: str, limit_s: float) -> None:
@@ -91,6 +111,10 @@ def require_no_queue() -> None:
     Raises:
         ClusterError: Another run's queue is there.
     """
+    _patiently(_require_no_queue)
+
+
+def _require_no_queue() -> None:
     try:
         ray.get_actor("TransferQueueController", namespace="transfer_queue")
     except ValueError:  # Ray's answer when there is none

@@ -71,12 +71,14 @@ class RankWorker(ActorRolloutRefWorker):
     @register(dispatch_mode=EVERY_RANK)
     def whole_parameters(self, trained: bool) -> dict[str, torch.Tensor]:
         """Whole parameters by name, of the first rank; the others help and return nothing."""
-        return self._only_first(self._engine.whole_parameters(trained=trained))
+        whole: dict[str, torch.Tensor] = self._engine.whole_parameters(trained=trained, keep=dist.get_rank() == 0)
+        return whole
 
     @register(dispatch_mode=EVERY_RANK)
     def whole_optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         """The optimizer's state by parameter, of the first rank."""
-        return self._only_first(self._engine.whole_optimizer_state())
+        state: dict[str, dict[str, torch.Tensor]] = self._engine.whole_optimizer_state(keep=dist.get_rank() == 0)
+        return state
 
     @register(dispatch_mode=EVERY_RANK)
     def put_back(self, parameters: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
@@ -94,6 +96,3 @@ class RankWorker(ActorRolloutRefWorker):
         if get_device_name() == "cuda":
             return torch.cuda.max_memory_allocated()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    def _only_first(self, tensors: Any) -> Any:
-        return tensors if dist.get_rank() == 0 else {}

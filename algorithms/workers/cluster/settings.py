@@ -52,7 +52,8 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
         "log_prob_max_token_len_per_gpu": pass_tokens,
         "log_prob_use_dynamic_bsz": True,
         "calculate_log_probs": True,
-        "max_model_len": task.max_prompt_tokens + task.max_response_tokens,
+        # SGLang keeps one token for itself.
+        "max_model_len": task.max_prompt_tokens + task.max_response_tokens + 1,
         "engine_kwargs": {"hf": server, "vllm": {}, "sglang": {}, "trtllm": {}},
         "agent": {
             "num_workers": runner.agent_workers,
@@ -60,6 +61,7 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
             "agent_loop_config_path": str(Path(__file__).with_name("agent_loop.yaml")),
         },
     }
+    timeouts = {name: getattr(runner, name) for name in ("answer_timeout_s", "step_timeout_s")}
     section["onelayer"] = {
         "step_timeout_s": runner.step_timeout_s,
         "threads": machine.threads,
@@ -99,12 +101,8 @@ def ppo_config(config: Config, selection: LayerSelection, machine: Machine, mode
                 }
             },
         },
-        "onelayer": {"task": OmegaConf.to_container(OmegaConf.structured(task)), "runner": _timeouts(config)},
+        "onelayer": {"task": OmegaConf.to_container(OmegaConf.structured(task)), "runner": timeouts},
     }
     merged = OmegaConf.merge(verl_defaults(), ours)
     OmegaConf.resolve(merged)
     return merged  # type: ignore[return-value]
-
-
-def _timeouts(config: Config) -> dict[str, float]:
-    return {"answer_timeout_s": config.runner.answer_timeout_s, "start_timeout_s": config.runner.start_timeout_s}

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
+from verl.utils.model import convert_weight_keys
 from verl.workers.engine import EngineRegistry
+from verl.workers.engine.fsdp.utils import unfuse_moe_params
 
 from algorithms.workers.engine import LayerMaskEngine
 
@@ -26,30 +28,40 @@ class SyncEngine(LayerMaskEngine):
 
     def get_per_tensor_param(self, layered_summon: bool = False, base_sync_done: bool = False, **settings: Any) -> Any:
         """For verl's weight sync: every tensor the first time, afterwards those that train."""
-        weights, peft = super().get_per_tensor_param(layered_summon, base_sync_done, **settings)
-        chosen = None if not self.sent_whole else self.trained_parameters().keys()
-        self.sent_whole, self.bytes_sent = True, 0
-        if chosen is None:
+        first, self.sent_whole, self.bytes_sent = not self.sent_whole, True, 0
+        if first:
+            weights, peft = super().get_per_tensor_param(layered_summon, base_sync_done, **settings)
             return self._counted(weights), peft
-        return self._counted(_whole(self.trained_parameters().items())), peft
+        trained = convert_weight_keys(dict(self.trained_parameters()), self.module)  # names as in the first
+        return self._counted(unfuse_moe_params(_whole(trained.items()), self.module.config.model_type)), None
 
     def _counted(self, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
         for name, tensor in weights:
             self.bytes_sent += tensor.nbytes
             yield name, tensor
 
-    def whole_parameters(self, *, trained: bool) -> dict[str, torch.Tensor]:
-        """Copies of the whole parameters on the CPU, by name; only those that train, or all."""
-        named = self.trained_parameters() if trained else dict(self.module.named_parameters())
-        return {name: tensor.detach().cpu().clone() for name, tensor in _whole(named.items())}
+    def whole_parameters(self, *, trained: bool, keep: bool) -> dict[str, torch.Tensor]:
+        """Copies of the whole parameters on the CPU, by name: those that train, or all.
 
-    def whole_optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
-        """By parameter name, then ``step``, ``exp_avg`` and ``exp_avg_sq``; empty before the first update."""
-        return {
-            name: {key: tensor.detach().cpu().clone() for key, tensor in _whole(self.optimizer.state[p].items())}
+        Args:
+            trained: Only those that train.
+            keep: Off: take part in making them whole, and return nothing.
+        """
+        named = self.trained_parameters() if trained else dict(self.module.named_parameters())
+        return _kept(_whole(named.items()), keep)
+
+    def whole_optimizer_state(self, *, keep: bool) -> dict[str, dict[str, torch.Tensor]]:
+        """By parameter name, then ``step``, ``exp_avg`` and ``exp_avg_sq``; empty before the first update.
+
+        Args:
+            keep: As ``whole_parameters``.
+        """
+        state = {
+            name: _kept(_whole(self.optimizer.state[p].items()), keep)
             for name, p in self.trained_parameters().items()
             if p in self.optimizer.state
         }
+        return state if keep else {}
 
     @torch.no_grad()
     def put_back(
@@ -69,7 +81,17 @@ class SyncEngine(LayerMaskEngine):
 
 def _whole(named: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
     for name, tensor in named:
-        yield name, tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        values = tensor.detach()  # or what is whole would carry a gradient, which cannot be sent
+        yield name, values.full_tensor() if isinstance(values, DTensor) else values
+
+
+def _kept(named: Iterable[tuple[str, torch.Tensor]], keep: bool) -> dict[str, torch.Tensor]:
+    """Copies on the CPU; where they are not kept, all are asked for all the same."""
+    copies = {}
+    for name, tensor in named:
+        if keep:
+            copies[name] = tensor.to("cpu", copy=True)
+    return copies
 
 
 def _like(parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:

@@ -6,9 +6,10 @@ Shapes: _B rows of a batch, padding included; _N the real ones, in the order of 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -33,8 +34,11 @@ from algorithms.workers.cluster.mini_batches import mini_batches
 from algorithms.workers.cluster.pools import PatientBuffer, PlacedPools
 from algorithms.workers.cluster.rank import RankWorker
 from algorithms.workers.cluster.rows import LOST, assemble, episode_of, turn_of
+from algorithms.workers.cluster.waiting import ClusterError, within
 from algorithms.workers.rows import nested
 from conf.schema import Config
+
+T = TypeVar("T")
 
 
 class LayerTrainer(PPOTrainerSync):
@@ -71,17 +75,28 @@ class LayerTrainer(PPOTrainerSync):
 
         Raises:
             EnvironmentsBrokenError: Too many episodes were lost.
-            WaitedTooLongError: They did not end in time.
+            WaitedTooLongError: They, or an exchange with the ranks, did not end in time.
         """
         self._starts, self.global_steps, self.timing_raw = list(starts), step + 1, {}
         self._buffer.begin()
         try:
             rows = self.step({}, self.timing_raw)
+        except ClusterError:
+            raise
         except RuntimeError:  # without a single row verl gives up; if it was the environments, they say why
             require_intact([episode_of(head) for head in self._lost().values()], self._cell.task)
             raise
-        self.on_step_end()
+        self._in_time("the weight sync", self.on_step_end)
         tq.kv_clear(keys=rows.keys, partition_id=rows.partition_id)
+
+    def _in_time(self, what: str, call: Callable[[], T]) -> T:
+        return within(what, "runner.step_timeout_s", self._cell.runner.step_timeout_s, call)
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: Any) -> KVBatchMeta:
+        return self._in_time("old log-probs", lambda: super(LayerTrainer, self)._compute_old_log_prob(batch, metrics))
+
+    def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: Any) -> KVBatchMeta:
+        return self._in_time("reference", lambda: super(LayerTrainer, self)._compute_ref_log_prob(batch, metrics))
 
     def on_init_end(self) -> None:
         """Send the servers the whole model; one that does not train is what they have loaded."""
@@ -184,7 +199,7 @@ class LayerTrainer(PPOTrainerSync):
                 "distillation_use_topk": False,
                 "distillation_only": False,
             }
-            output = self.actor_rollout_wg.update_actor(rows)
+            output = self._in_time("the update", partial(self.actor_rollout_wg.update_actor, rows))
             found.append(reduce_metrics(tu.get(output, "metrics")))
         names = dict.fromkeys(name for one in found for name in one)
         self.update = {name: float(np.mean([one[name] for one in found if name in one])) for name in names}

@@ -130,8 +130,7 @@ class ClusterWorker:
             starts: The episodes, group by group.
 
         Returns:
-            The episodes, their rows, verl's metrics of the update, and ours of the cluster: the bytes that the weight
-            sync sent, the peak memory of the largest rank.
+            The episodes, their rows, verl's metrics of the update, and the bytes that the weight sync sent.
 
         Raises:
             ClusterError: A part of the cluster died or did not answer.
@@ -139,11 +138,12 @@ class ClusterWorker:
         """
         with _as_cluster_error("a step broke off"), _quiet():
             self._trainer.take(step, starts)
-            more = {
-                "sync_bytes": float(sum(self._ranks.bytes_sent())),
-                "rank_peak_memory_bytes": float(max(self._ranks.peak_memory())),
-            }
+        more = {"sync_bytes": float(sum(self._every("bytes_sent")))}
         return self._trainer.episodes, self._trainer.batch, self._trainer.update, more
+
+    def peak_memory_bytes(self) -> int:
+        """Of the largest rank."""
+        return max(self._every("peak_memory"))
 
     @property
     def generated_s(self) -> float:
@@ -179,12 +179,21 @@ class ClusterWorker:
     ) -> None:
         """Put saved weights and optimizer state back, and send the servers what trains."""
         with _as_cluster_error("a checkpoint was not taken back"):
-            self._ranks.put_back(dict(parameters), {name: dict(state) for name, state in optimizer_state.items()})
-            self._trainer.checkpoint_manager.update_weights(0)
+            # One copy in Ray's store for all ranks.
+            state = ray.put({name: dict(state) for name, state in optimizer_state.items()})
+            self._every("put_back", parameters=ray.put(dict(parameters)), state=state)
+            self._exchange("the weight sync", lambda: self._trainer.checkpoint_manager.update_weights(0))
 
     def _first(self, method: str, **arguments: Any) -> Any:
+        return self._every(method, **arguments)[0]
+
+    def _every(self, method: str, **arguments: Any) -> list[Any]:
         with _as_cluster_error(f"the ranks did not answer to {method}"):
-            return getattr(self._ranks, method)(**arguments)[0]
+            answers: list[Any] = self._exchange(method, lambda: getattr(self._ranks, method)(**arguments))
+            return answers
+
+    def _exchange(self, what: str, call: Callable[[], T]) -> T:
+        return within(what, "runner.step_timeout_s", self._config.runner.step_timeout_s, call)
 
 
 @contextlib.contextmanager

@@ -47,11 +47,10 @@ def test_the_plan_of_8b_names_the_ranks_that_every_kind_of_arm_needs(shown, tmp_
     assert code == 0
     assert "Plan of 38 cells, 0 of them finished. Nothing is launched or written." in text
     cost = {kind: row(text, f"grpo        {kind}") for kind in ("base", "full", "one block")}
-    assert [cost[kind][4:8] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "3"], ["36", "36", "1", "1"]]
-    assert (
-        "full of qwen3_8b_base on math: too large for runner=local, planned for runner=cluster runner.ranks=3." in text
-    )
-    assert "plan.devices=1 is 2 too few for 3 ranks." in text
+    assert [cost[kind][4:8] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "5"], ["36", "36", "1", "1"]]
+    assert "full of qwen3_8b_base on math: too large for runner=local, planned for runner=cluster" in text
+    assert "runner=cluster runner.engine=vllm runner.ranks=5." in text
+    assert "plan.devices=1 is 4 too few for 5 ranks." in text
     assert row(text, "36 in one bank (hydra/launcher=fused)")[3] == "none fits"
     assert "Sizes: model.shape of qwen3_8b_base (conf/model)." in text
     assert "layer=all is one job" in text
@@ -73,10 +72,10 @@ def test_on_a_cluster_a_cell_takes_the_ranks_it_is_given_and_is_told_of_those_it
 def test_the_memory_of_a_rank_is_given_part_by_part(shown):
     _, text, _ = shown("model=qwen3_8b_base", "layer=full")
     header = row(text, "weights", "optimizer")
-    full = row(text, "math   full", "10.9")
-    assert header[3:5] == ["ranks", "weights"]
-    # float32 weights, what is gathered, the bfloat16 copy, gradients, two moments: 8.19e9 parameters on 3 ranks
-    assert full[3:8] == ["3", "10.9", "3.26", "16.4", "10.9"]
+    full = row(text, "math   full", "of 4096")
+    assert header[3:6] == ["ranks", "weights", "gathered"]
+    # float32 weights, what is gathered, vLLM's half, gradients, two moments: 8.19e9 parameters on 5 ranks
+    assert full[3:9] == ["5", "6.55", "3.26", "40", "6.55", "13.1"]
 
 
 def test_hours_follow_the_device_and_what_is_assumed_of_it(shown):

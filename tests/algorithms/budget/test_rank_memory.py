@@ -99,19 +99,14 @@ def test_fewer_ranks_do_not_hold_it_and_the_room_is_what_is_left():
 
 def test_a_server_takes_its_share_of_the_device_whatever_is_in_it():
     server = Server(3000.0, 2)
-    memory = memory_of(MODEL, [TOP], ranks=2, half=True, reference=False, cluster=True, server=server)
+    memory = memory_of(MODEL, [TOP], ranks=2, half=True, reference=False, server=server)
     assert memory.fixed["sampling"] == 3000
     assert memory.cached_token == 0
-    found = fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, cluster=True, server=server)
+    found = fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, server=server)
     assert found.ranks % 2 == 0
     assert found.episodes == (3000 - 2 * 1050 / 2) // (2 * 80 * 2 / 2)  # beside its half of the weights
     small = Server(1100.0, 2)  # room for the weights, none for an answer
-    assert fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, cluster=True, server=small) is None
-
-
-def test_a_cluster_shards_even_on_one_rank():
-    alone = memory_of(MODEL, [TOP], ranks=1, half=True, reference=False, cluster=True).fixed
-    assert alone == {"weights": 4200, "gathered": 500, "sampling": 2100, "gradients": 400, "optimizer": 800}
+    assert fit(MODEL, [TOP], 2, 20000.0, half=True, reference=False, server=small) is None
 
 
 def test_what_every_rank_holds_whole_no_number_of_ranks_makes_small():
