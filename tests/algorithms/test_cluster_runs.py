@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from copy import deepcopy
@@ -95,16 +94,9 @@ def test_math_with_grpo_agrees_with_the_local_runner(cell):
     assert cluster.audit["ok"]
     assert (cluster.score, cluster.score_before) == (local.score, local.score_before)
     require_agreement(folder, "uneven-here", "uneven-there")
-
-
-def test_the_second_weight_sync_sends_only_what_trains(cell):
-    """Of four blocks one trains."""
-    _, folder = cell("there", *MATH, *CLUSTER)
-    (file,) = (folder / "there").rglob("metrics.jsonl")
-    sent = [json.loads(line)["sync_bytes"] for line in file.read_text().splitlines()]
-    (weights,) = (folder / "there").rglob("trained.safetensors")
-    trained = sum(tensor.nbytes for tensor in load_file(weights).values())
-    assert set(sent) == {2 * trained}  # to each of two servers
+    (weights,) = (folder / "uneven-there").rglob("trained.safetensors")
+    one_block_of_four = sum(tensor.nbytes for tensor in load_file(weights).values())
+    assert {step["sync_bytes"] for step in metrics(folder, "uneven-there")} == {2 * one_block_of_four}  # two servers
 
 
 def test_a_household_with_gigpo_agrees_with_the_local_runner(cell):
@@ -186,8 +178,8 @@ def test_a_rank_is_killed_and_the_same_command_resumes(cell, tiny_words, tmp_pat
     again = Command(tmp_path / "again.log", "run.py", *words)
     assert again.end(timeout_s=900) == 0, again.output
     assert "resuming after step" in again.output
-    _, folder = cell("there", *MATH, *CLUSTER)  # the one that was not interrupted
+    _, folder = cell("here", *MATH)  # nobody interrupted this one
     (file,) = tmp_path.rglob("metrics.jsonl")
-    for mine, yours in zip(metrics_of(file), metrics(folder, "there"), strict=True):
+    for mine, yours in zip(metrics_of(file), metrics(folder, "here"), strict=True):
         assert mine["reward"] == yours["reward"]
         assert mine["grad_norm"] == pytest.approx(yours["grad_norm"], rel=1e-3, abs=1e-6)
