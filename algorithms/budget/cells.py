@@ -117,7 +117,7 @@ def fit_of(config: Config, sizes: Sizes | None, arms: Sequence[Trained], *, memo
         config: Of any of the arms.
         sizes: The model; of None nothing is known.
         arms: What trains.
-        memory_gb: Of a device; 0: the planned one's.
+        memory_gb: Of a device, whatever ranks are asked for; 0: the planned one's, and at least those.
     """
     if sizes is None:
         return None
@@ -150,6 +150,7 @@ def _fit(config: Config, sizes: Sizes, arms: Sequence[Trained], memory_gb: float
         usable,
         half=computes_in_half(config),
         reference=config.algorithm.kl_coef > 0,
+        least=runner.ranks if cluster and not memory_gb else 1,
         most=most,
         checkpointing=runner.gradient_checkpointing,
         server=Server(reserved, runner.tensor_parallel) if cluster and runner.engine != "hf" else None,

@@ -131,6 +131,7 @@ def fit(
     *,
     half: bool,
     reference: bool,
+    least: int = 1,
     most: int = MAX_RANKS,
     checkpointing: bool = False,
     server: Server | None = None,
@@ -144,6 +145,7 @@ def fit(
         usable: Bytes of a device that may be planned with.
         half: As ``memory_of``.
         reference: As ``memory_of``.
+        least: Begin with so many, or with the next whole number of servers.
         most: Look no further.
         checkpointing: As ``memory_of``.
         server: As ``memory_of``.
@@ -155,7 +157,8 @@ def fit(
     cached = number * sizes.cached * row / (server.devices if server else 1)
     if server and server.room(sizes, number) < cached:
         return None
-    for ranks in range(server.devices if server else 1, most + 1, server.devices if server else 1):
+    share = server.devices if server else 1
+    for ranks in range(-(-least // share) * share, most + 1, share):
         memory = memory_of(
             sizes,
             arms,

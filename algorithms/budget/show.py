@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 from algorithms.budget.cells import PlannedCell, on_cluster, planned_cells, slots_of, with_costs
 from algorithms.budget.sizes import Sizes, UnknownSizeError
-from algorithms.budget.tables import by_kind, cost_table, memory_table, ranks_table, time_table
+from algorithms.budget.tables import by_kind, common_words, cost_table, memory_tables, ranks_table, time_table
 from conf.errors import UserError
 from conf.schema import Config, PlanConfig
 
+PIPE_WIDTH = 120
 ONE_JOB = (
     "layer=all is one job: its cells run one after the other. To deal them out, launch two sweeps: "
     "layer=base,full and 'layer=range(0,{n})'."
@@ -41,31 +44,40 @@ def show(configs: Sequence[Config], refused: Iterable[str]) -> int:
             found += planned_cells(config, known)
         except (UserError, ValueError) as error:  # a layer the model does not have, or a model nobody knows
             wrong.append(f"task={config.task.name} model={config.model.name} layer={config.layer}: {error}")
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width of its own: fold nothing
-        console = Console(width=2000, color_system=None, highlight=False)
     if cells := with_costs(found):
-        console.print(as_tables(cells))
+        parts = as_tables(cells)
+        console = Console(highlight=False)
+        roomy = console.options.update(width=10_000)
+        widest = max(Measurement.get(console, roomy, part).maximum for part in parts if isinstance(part, Table))
+        # A pipe has no width of its own; and a line that the terminal wraps is better than a figure that is cut.
+        width = max(console.width if console.is_terminal else PIPE_WIDTH, widest)
+        console.size = ConsoleDimensions(width, console.height)  # a dumb terminal heeds no width alone
+        console.print(*parts, sep="\n")
         console.print("\n".join(_sources(cells, known.values(), any(config.layer == "all" for config in configs))))
     for text in dict.fromkeys(wrong):
         print(f"error: {text}", file=sys.stderr)
     return int(bool(wrong) or not cells)
 
 
-def as_tables(cells: Sequence[PlannedCell]) -> RenderableType:
+def as_tables(cells: Sequence[PlannedCell]) -> list[Table | Text]:
     """The tables with their headings."""
     plan = cells[0].config.plan
     done = sum(cell.state == "done" for cell in cells)
     heading = f"Plan of {len(cells)} cells, {done} of them finished. Nothing is launched or written."
-    parts: list[RenderableType] = [Text(heading, style="bold"), cost_table(cells, plan)]
+    words = common_words(cells)
+    parts: list[Table | Text] = [
+        Text(heading, style="bold"),
+        *([Text(words)] if words else []),
+        cost_table(cells, plan),
+    ]
     if any(cell.sizes for cell in cells):
-        parts += [Text(_about_memory(plan)), memory_table(cells)]
+        parts += [Text(_about_memory(plan)), *memory_tables(cells)]
         parts += [Text("The fewest ranks that hold a model, by the memory of a device:"), ranks_table(cells)]
     if slots_of(cells, plan):
-        several = f"{plan.cells_per_device} cells" if plan.cells_per_device > 1 else "One cell"
-        parts += [Text(f"{several} per {plan.unit} at a time:"), time_table(cells, plan)]
+        several = f"{plan.cells_per_device} cells" if plan.cells_per_device > 1 else "one cell"
+        parts += [Text(f"With at most {several} on a {plan.unit}:"), time_table(cells, plan)]
         parts += [Text(line) for line in _too_few(cells, plan)]
-    return Group(*parts)
+    return parts
 
 
 def _too_few(cells: Sequence[PlannedCell], plan: PlanConfig) -> list[str]:
@@ -91,8 +103,8 @@ def _about_memory(plan: PlanConfig) -> str:
     usable = plan.memory_gb * plan.share_of_memory / plan.cells_per_device
     return (
         f"GB of a rank, where {usable:.3g} of {plan.memory_gb:g} may be used (plan.memory_gb, plan.share_of_memory, "
-        "plan.cells_per_device). Weights, gradients\nand AdamW's two moments are float32. Last columns: for how many "
-        "tokens in a pass and episodes at a time there is room, of those\nthat runner.max_tokens_per_pass and "
+        "plan.cells_per_device). Weights, gradients and AdamW's two moments are float32. Last lines: for how many "
+        "tokens in a pass and episodes at a time there is room, of those that runner.max_tokens_per_pass and "
         "runner.rollout_batch ask for:"
     )
 

@@ -1,4 +1,7 @@
-"""The tables of a plan: cells and hours, memory of a rank, ranks by device, time by number of devices."""
+"""The tables of a plan: cells and hours, memory of a rank, ranks by device, time by number of devices.
+
+Names that all rows share stand above the tables, and columns without any entry are left out: a terminal is narrow.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from evaluation.pace import duration
 
 DEVICE_GB = (24, 40, 80, 141, 192)
 """Memory of common accelerators."""
+SETTING = ("task", "model", "algorithm")
 PARTS = ("weights", "gathered", "sampling", "casts", "gradients", "optimizer", "reference")
+MEMORY = ("ranks", *PARTS, "GB per rank", "tokens in a pass", "episodes at a time")
 NONE_FITS = "none fits"
 
 Kinds = dict[tuple[str, str, str, str], list[PlannedCell]]
@@ -30,68 +35,79 @@ def by_kind(cells: Sequence[PlannedCell]) -> Kinds:
     return kinds
 
 
+def common_words(cells: Sequence[PlannedCell]) -> str:
+    """``task=math model=tiny``: those of the three that are the same in all cells."""
+    columns = zip(SETTING, zip(*(cell.setting for cell in cells), strict=True), strict=True)
+    return " ".join(f"{name}={values[0]}" for name, values in columns if len(set(values)) == 1)
+
+
 def cost_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
     """How many cells there are, how many are finished, and what the others take."""
-    numbers = ("cells", "layers", "seeds", "finished", "ranks", "h per cell", f"{plan.unit} h", "from")
-    table = _table(("task", "model", "algorithm", "trains"), numbers)
+    rows = list[list[str]]()
     for key, members in by_kind(cells).items():
         layers, seeds = {cell.label for cell in members}, {cell.config.seed for cell in members}
         left = [cell for cell in members if cell.state != "done"]
         walls = [_hours(cell.seconds / cell.ranks) for cell in left if cell.seconds is not None]
         origins = sorted({"measured" if cell.measured else "model" for cell in left if cell.seconds is not None})
         row = (len(members), len(layers), len(seeds), len(members) - len(left) or "", _span(map(_needed, members)))
-        table.add_row(*key, *map(str, row), _span(walls), _total(left), ", ".join(origins))
+        rows.append([*key, *map(str, row), _span(walls), _total(left), ", ".join(origins)])
     done = sum(cell.state == "done" for cell in cells)
-    table.add_row("all", *[""] * 3, str(len(cells)), *[""] * 2, str(done or ""), *[""] * 2, _total(cells))
-    return table
+    left_out = {0, 1, 2} - _varying(SETTING, rows)
+    rows.append(["", "", "", "all", str(len(cells)), "", "", str(done or ""), "", "", _total(cells), ""])
+    numbers = ("cells", "layers", "seeds", "finished", "ranks", "h per cell", f"{plan.unit} h", "from")
+    return _table((*SETTING, "trains"), numbers, rows, left_out)
 
 
-def memory_table(cells: Sequence[PlannedCell]) -> Table:
-    """A rank's bytes for the costliest cell of each kind, and for all single blocks in one bank."""
-    columns = ("ranks", *PARTS, "GB per rank", "tokens in a pass", "episodes")
-    table = _table(("model", "task", "trains"), columns)
-    banks: dict[tuple[str, str], list[PlannedCell]] = {}
-    for (task, model, _, kind), members in by_kind([cell for cell in cells if cell.sizes]).items():
+def memory_tables(cells: Sequence[PlannedCell]) -> list[Table]:
+    """A rank's bytes for the costliest cell of each kind, and for all single blocks in one bank: a table per model."""
+    columns: dict[tuple[str, str], dict[str, list[str]]] = {}
+    sized = [cell for cell in cells if cell.sizes]
+    for (task, model, _, kind), members in by_kind(sized).items():
         worst = max(
             members, key=lambda cell: (cell.fit.ranks if cell.fit else 10**6, -min(cell.trained.blocks or (0,)))
         )
         several = len({cell.label for cell in members}) > 1
         name = f"{kind}, the costliest: {worst.label}" if several else kind
-        table.add_row(model, task, name, *_memory_row(worst, [worst.trained]))
-        partial = [cell for cell in members if _may_share(cell)]
-        banks.setdefault((model, task), []).extend(partial)
-    for (model, task), members in banks.items():
+        columns.setdefault((model, task), {})[name] = _memory_column(worst, [worst.trained])
+    for (model, task), named in columns.items():
+        members = [cell for cell in sized if cell.setting[:2] == (task, model) and _may_share(cell)]
         arms = list(dict.fromkeys(cell.trained for cell in members))
         if len(arms) > 1:
-            name = f"{len(arms)} in one bank (hydra/launcher=fused)"
-            table.add_row(model, task, name, *_memory_row(members[0], arms))
-    return table
+            named[f"{len(arms)} fused in one bank"] = _memory_column(members[0], arms)
+    tables = []
+    for (model, task), named in columns.items():
+        rows = [[name, *values] for name, *values in zip(MEMORY, *named.values(), strict=True) if any(values)]
+        tables.append(_table((f"{model}, {task}" if len(columns) > 1 else "",), tuple(named), rows))
+    return tables
 
 
 def ranks_table(cells: Sequence[PlannedCell]) -> Table:
     """The fewest ranks by the memory of a device."""
-    table = _table(("model", "task", "trains"), [f"{size} GB" for size in DEVICE_GB])
+    rows = []
     for (task, model, _, kind), members in by_kind([cell for cell in cells if cell.sizes]).items():
         arms = {cell.trained: cell for cell in members}.values()
         fits = [
             [fit_of(cell.config, cell.sizes, [cell.trained], memory_gb=size) for cell in arms] for size in DEVICE_GB
         ]
-        table.add_row(model, task, kind, *(_span(map(_ranks, column)) for column in fits))
-    return table
+        row = [task, model, kind, *(_span(map(_ranks, column)) for column in fits)]
+        if row not in rows:  # algorithms do not differ in what they hold
+            rows.append(row)
+    names = SETTING[:2]
+    left_out = {0, 1} - _varying(names, rows)
+    return _table((*names, "trains"), [f"{size} GB" for size in DEVICE_GB], rows, left_out)
 
 
 def time_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
     """Wall time by number of devices, up to the one from which more do not help."""
-    table = _table((), (f"{plan.unit}s", f"nodes of {plan.devices_per_node}", "until all is done"))
-    slots, previous = slots_of(cells, plan), 0.0
+    rows, slots, previous = list[list[str]](), slots_of(cells, plan), 0.0
     for devices in sorted({plan.devices, *(2**power for power in range(11))}):
         seconds = makespan_s(slots, devices)
         asked = devices == plan.devices
         if seconds is not None and (seconds != previous or asked):
             nodes = -(-devices // plan.devices_per_node)
-            table.add_row(str(devices), str(nodes), duration(seconds) + (" <- plan.devices" if asked else ""))
+            rows.append([str(devices), str(nodes), duration(seconds) + (" <- plan.devices" if asked else "")])
             previous = seconds
-    return table
+    return _table((), (f"{plan.unit}s", f"nodes of {plan.devices_per_node}", "until all is done"), rows)
 
 
 def _may_share(cell: PlannedCell) -> bool:
@@ -99,7 +115,7 @@ def _may_share(cell: PlannedCell) -> bool:
     return bool(cell.trained.blocks) and not cell.trained.everything and cell.config.runner.name == "local"
 
 
-def _memory_row(cell: PlannedCell, arms: Sequence[Trained]) -> list[str]:
+def _memory_column(cell: PlannedCell, arms: Sequence[Trained]) -> list[str]:
     found = fit_of(cell.config, cell.sizes, arms)
     if found is None:  # then what it would take
         found = fit_of(cell.config, cell.sizes, arms, memory_gb=1e6)
@@ -116,12 +132,22 @@ def _parts(found: Fit) -> list[str]:
     return [_gb(found.memory.fixed[name]) if name in found.memory.fixed else "" for name in PARTS]
 
 
-def _table(left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right")
+def _varying(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[int]:
+    """Which of the first columns, as many as names, tell rows apart."""
+    return {place for place in range(len(names)) if len({row[place] for row in rows}) > 1}
+
+
+def _table(
+    left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]], left_out: Iterable[int] = ()
+) -> Table:
+    """A table of what has an entry; ``left`` are columns of words, ``left_out`` the places of columns nobody needs."""
+    names = [*left, *right]
+    shown = [place for place in range(len(names)) if place not in set(left_out) and any(row[place] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for place in shown:
+        table.add_column(names[place], justify="left" if place < len(left) else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
     return table
 
 

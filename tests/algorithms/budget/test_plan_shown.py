@@ -42,16 +42,32 @@ def row(text, *words):
     return re.split(r"\s{2,}", line.strip())
 
 
+def column(text, name):
+    """The cells of that column of the memory table, by the names of its lines."""
+    lines = iter(text.splitlines())
+    header = next(line for line in lines if re.search(rf"  {name}( |$)", line))
+    end = re.search(rf"  {name}( |$)", header).end() - (0 if header.endswith(name) else 1)
+    next(lines)
+    found = {}
+    for line in lines:
+        if not line.strip():
+            return found
+        cell = line[:end].rsplit("  ", 1)[-1].strip()
+        found[re.split(r"\s{2,}", line.strip())[0]] = cell
+    raise AssertionError(f"the table with {name} does not end")
+
+
 def test_the_plan_of_8b_names_the_ranks_that_every_kind_of_arm_needs(shown, tmp_path):
     code, text, _ = shown("model=qwen3_8b_base", "layer=all", multirun=False)
     assert code == 0
     assert "Plan of 38 cells, 0 of them finished. Nothing is launched or written." in text
-    cost = {kind: row(text, f"grpo        {kind}") for kind in ("base", "full", "one block")}
-    assert [cost[kind][4:8] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "5"], ["36", "36", "1", "1"]]
+    assert "task=math model=qwen3_8b_base algorithm=grpo\n" in text
+    cost = {kind: row(text, f" {kind} ", "model") for kind in ("base", "full", "one block")}
+    assert [cost[kind][1:5] for kind in cost] == [["1", "1", "1", "1"], ["1", "1", "1", "5"], ["36", "36", "1", "1"]]
     assert "full of qwen3_8b_base on math: too large for runner=local, planned for runner=cluster" in text
     assert "runner=cluster runner.engine=vllm runner.ranks=5." in text
     assert "plan.devices=1 is 4 too few for 5 ranks." in text
-    assert row(text, "36 in one bank (hydra/launcher=fused)")[3] == "none fits"
+    assert column(text, "36 fused in one bank")["ranks"] == "none fits"
     assert "Sizes: model.shape of qwen3_8b_base (conf/model)." in text
     assert "layer=all is one job" in text
     assert not (tmp_path / "runs").exists()
@@ -60,28 +76,28 @@ def test_the_plan_of_8b_names_the_ranks_that_every_kind_of_arm_needs(shown, tmp_
 def test_on_a_cluster_a_cell_takes_the_ranks_it_is_given_and_is_told_of_those_it_lacks(shown):
     words = ("model=qwen3_8b_base", "runner=cluster", "runner.ranks=4", "runner.engine=vllm", "plan.devices=8")
     _, text, _ = shown(*words, "layer=full,35")
-    assert [row(text, f"grpo        {kind}")[7] for kind in ("full", "one block")] == ["5", "4"]
+    assert [row(text, f" {kind} ", "model")[4] for kind in ("full", "one block")] == ["5", "4"]
     assert "full of qwen3_8b_base on math needs runner.ranks=5; 4 are too few." in text
-    assert row(text, "math   full", "of 4096")[3:7] == ["5", "6.55", "3.26", "40"]  # the server's half of 80 GB
+    assert column(text, "full")["sampling"] == "40"  # the server's half of 80 GB
+    assert [column(text, kind)["ranks"] for kind in ("full", "one block")] == ["5", "4"]
+    assert [column(text, kind)["weights"] for kind in ("full", "one block")] == ["6.55", "8.19"]  # 8.19e9 parameters
     assert "bank" not in text
     _, text, _ = shown(*words, "layer=full", "runner.gpu_memory_share=0.25")
-    assert row(text, "grpo        full")[7] == "4"
+    assert row(text, " full ", "model")[4] == "4"
     assert "too few" not in text
 
 
 def test_the_memory_of_a_rank_is_given_part_by_part(shown):
     _, text, _ = shown("model=qwen3_8b_base", "layer=full")
-    header = row(text, "weights", "optimizer")
-    full = row(text, "math   full", "of 4096")
-    assert header[3:6] == ["ranks", "weights", "gathered"]
     # float32 weights, what is gathered, vLLM's half, gradients, two moments: 8.19e9 parameters on 5 ranks
-    assert full[3:9] == ["5", "6.55", "3.26", "40", "6.55", "13.1"]
+    parts = {"weights": "6.55", "gathered": "3.26", "sampling": "40", "gradients": "6.55", "optimizer": "13.1"}
+    assert column(text, "full").items() >= {"ranks": "5", **parts}.items()
 
 
 def test_hours_follow_the_device_and_what_is_assumed_of_it(shown):
     words = ("model=qwen3_1_7b_base", "layer=full", "runner.rollout_batch=64")
     hours = [
-        float(row(shown(*words, *more)[1], "math   qwen3_1_7b_base   grpo", "model")[9])
+        float(row(shown(*words, *more)[1], " full ", "model")[5])
         for more in ((), ("plan.share_of_peak=0.15", "plan.share_of_bandwidth=0.25"), ("plan=a100",))
     ]
     assert hours[1] == pytest.approx(2 * hours[0], rel=0.02)
@@ -91,11 +107,30 @@ def test_hours_follow_the_device_and_what_is_assumed_of_it(shown):
 def test_seeds_and_layers_are_counted_and_a_device_has_one_cell_unless_asked(shown):
     words = ("model=qwen3_1_7b_base", "layer=0,1,2", "seed=0,1", "plan.devices=6")
     _, text, _ = shown(*words)
-    assert row(text, "one block", "grpo")[4:7] == ["6", "3", "2"]
-    assert "One cell per GPU at a time:" in text
+    assert row(text, "one block", "model")[1:4] == ["6", "3", "2"]
+    assert "With at most one cell on a GPU:" in text
     _, shared, _ = shown(*words, "plan.cells_per_device=2")
-    assert "2 cells per GPU at a time:" in shared
+    assert "With at most 2 cells on a GPU:" in shared
     assert "where 36 of 80 may be used" in shared
+
+
+def test_names_that_differ_are_columns_and_every_model_has_a_memory_of_its_own(shown):
+    _, text, _ = shown("model=qwen3_8b_base,qwen3_1_7b_base", "algorithm=grpo,gigpo", "layer=full")
+    assert "task=math\n" in text
+    assert row(text, "qwen3_8b_base ", "gigpo")[:3] == ["qwen3_8b_base", "gigpo", "full"]
+    assert "qwen3_8b_base, math" in text
+    assert "qwen3_1_7b_base, math" in text
+
+
+def test_a_narrow_terminal_cuts_no_figure(monkeypatch, shown):
+    words = ("model=qwen3_8b_base", "task=math/gsm8k", "layer=all")
+    _, piped, _ = shown(*words)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    _, narrow, _ = shown(*words)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in narrow
+    assert sorted(narrow.split()) == sorted(piped.split())
 
 
 def test_jobs_that_name_no_cell_are_errors_and_the_others_are_planned(shown):
@@ -116,7 +151,7 @@ def test_a_model_of_unknown_size_is_not_guessed(shown):
     )
     assert code == 0
     assert "Not known: the size of model mine is not known" in text
-    assert row(text, "one block", "grpo")[7] == "?"
+    assert row(text, "one block", "?")[4] == "?"
 
 
 def test_a_value_that_makes_no_sense_is_named(shown):
@@ -137,8 +172,8 @@ def begin(tmp_path, layer, n_steps, share_s):
 def test_seconds_that_the_study_has_measured_take_the_models_place_for_cells_of_the_kind(shown, tmp_path):
     begin(tmp_path, "3", 10, 36.0)
     _, text, _ = shown("layer=full,3,4")
-    assert row(text, "full", "grpo")[-1] == "model"
-    blocks = row(text, "one block", "grpo")
+    assert row(text, " full ", "model")[-1] == "model"
+    blocks = row(text, "one block", "measured")
     assert blocks[-1] == "measured"
     assert float(blocks[-2]) == pytest.approx((20 + 30) * 36 / 3600)
     assert "Measured: cells of the same study" in text
