@@ -27,6 +27,7 @@ from agents import smollm2
 from agents.cache import cache_root
 from agents.models import cached_on_hub, missing_files
 from algorithms.machine import choose, cpu_bfloat16_flags, cpu_info, devices, usable_cores
+from algorithms.workers.cluster.engines import readiness
 from conf.errors import UserError
 from conf.schema import ModelConfig, register
 from envs.code.sandbox import Sandbox, SandboxUnavailable
@@ -162,6 +163,7 @@ def choice_rows(online: bool) -> dict[str, str]:
         "compute dtype": str(machine.dtype).removeprefix("torch."),
         "threads": str(machine.threads),
         f"model {config.model.name}": _place(config.model) or hub or later,
+        "runner=cluster": readiness(),
     }
 
 

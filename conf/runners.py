@@ -41,7 +41,7 @@ class RunnerConfig:
     ranks: int = 1
     """Processes that the model that trains is sharded over (FSDP2), on one GPU each where there are GPUs."""
     nodes: int = 1
-    """Machines that the ranks are spread over, evenly."""
+    """Groups of as many ranks, each on one machine; the Ray at ``runner.address`` must have so many machines."""
     engine: str = "hf"
     """What answers: ``hf`` (Hugging Face, on CPU), ``vllm`` or ``sglang`` (on GPUs, beside the ranks)."""
     tensor_parallel: int = 1
@@ -86,5 +86,7 @@ class RunnerConfig:
         require(self.device in ("auto", "cpu", "cuda"), "runner.device", self.device, "on a cluster auto, cpu or cuda")
         alone = self.engine != "hf" or self.tensor_parallel == 1
         require(alone, "runner.tensor_parallel", self.tensor_parallel, "1: a Hugging Face server is one process")
+        one = self.nodes == 1 or self.address is not None
+        require(one, "runner.nodes", self.nodes, "1, or say runner.address: a Ray of this run's own is one machine")
         local = self.address is not None and self.cpus
         require(not local, "runner.cpus", self.cpus, "0: the Ray at runner.address counts its own")

@@ -25,7 +25,7 @@ from algorithms.workers.cluster.mini_batches import mini_batches
 from algorithms.workers.cluster.placement import Needs, needs_of, require_no_queue, require_room, start_ray
 from algorithms.workers.cluster.pools import PatientBuffer
 from algorithms.workers.cluster.rows import assemble, fields_of, head_of, turn_of
-from algorithms.workers.cluster.waiting import ClusterError, WaitedTooLongError, within
+from algorithms.workers.cluster.waiting import ClusterError, WaitedTooLongError, in_short, within
 from conf.runners import RunnerConfig
 from envs import ContractError
 
@@ -41,6 +41,19 @@ def test_too_little_room_says_how_much_is_missing():
         require_room({"CPU": 4.0, "GPU": 5.0}, needs, "here")
     with pytest.raises(ClusterError, match=r"missing 8 GPUs \(it asks for 8, 0 are free\)"):
         require_room({"CPU": 16.0}, needs, "here")
+
+
+def test_more_ranks_than_cores_can_bear_are_refused_before_ray_begins(monkeypatch):
+    monkeypatch.setattr(placement, "usable_cores", lambda: 2)
+    with pytest.raises(ClusterError, match=r"runner.ranks=64 on 2 cores: .* at most 4; .*runner.cpus=67"):
+        start_ray(RunnerConfig(**CLUSTER, ranks=64), CPU)
+
+
+def test_a_cluster_of_too_few_machines_is_refused(monkeypatch):
+    monkeypatch.setattr(placement.ray, "init", lambda **settings: None)
+    monkeypatch.setattr(placement.ray, "nodes", lambda: [{"Alive": True}, {"Alive": False}])
+    with pytest.raises(ClusterError, match=r"runner.nodes=2: the Ray at runner.address=auto has 1"):
+        start_ray(RunnerConfig(**CLUSTER, address="auto", ranks=2, nodes=2), CPU)
 
 
 def test_a_ray_that_is_not_there_is_named_at_once():
@@ -79,7 +92,7 @@ def test_ranks_that_nobody_places_are_given_up_and_told(monkeypatch):
     monkeypatch.setattr(placement, "placement_group_table", lambda group: {"state": "PENDING"})
     monkeypatch.setattr(placement, "remove_placement_group", removed.append)
     monkeypatch.setattr(placement.ray, "available_resources", lambda: {"CPU": 3.0})
-    runner = RunnerConfig(**CLUSTER, ranks=4, nodes=2, start_timeout_s=5)
+    runner = RunnerConfig(**CLUSTER, address="auto", ranks=4, nodes=2, start_timeout_s=5)
     with pytest.raises(ClusterError, match=r"2 of 2 groups of 2 ranks .*runner.start_timeout_s=5 seconds \(PENDING\)"):
         placement.place(runner, CPU)
     assert len(removed) == 2
@@ -104,6 +117,23 @@ def test_a_host_gives_every_environment_a_number_of_its_own(tiny_config):
     assert observation == host.reset(numbers[1], 0, {"split": "train", "index": 0})[0]
     for number in numbers:
         host.close(number)
+
+
+def test_of_a_process_that_died_it_is_said_which():
+    lines = [
+        "The actor died.",
+        "\tclass_name: WorkerDict",
+        "\tactor_id: 0f",
+        "\tname: WorkerDict_0:1",
+        "\tpid: 7",
+        "\tip: 1.2.3.4",
+    ]
+    said = in_short("\n".join([*lines, "Killed by " + "somebody " * 100]))
+    assert said.startswith(
+        "The actor died. (class_name: WorkerDict, name: WorkerDict_0:1, pid: 7, ip: 1.2.3.4) Killed by"
+    )
+    assert said.endswith("somebody ...")
+    assert in_short("one line") == "one line"
 
 
 def test_a_wait_ends_and_says_what_for():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -45,6 +47,10 @@ def files(cluster_config):
         ({**CLUSTER, "ranks": 2, "tensor_parallel": 2}, "a Hugging Face server is one process"),
         ({**CLUSTER, "address": "auto", "cpus": 4}, "runner.cpus=4"),
         ({**CLUSTER, "ranks": 6, "nodes": 2, "tensor_parallel": 2, "engine": "vllm"}, "one node's 3, or whole nodes"),
+        (
+            {**CLUSTER, "ranks": 4, "nodes": 2},
+            "runner.nodes=2 .*runner.address: a Ray of this run's own is one machine",
+        ),
         ({**CLUSTER, "device": "mps"}, "runner.device=mps .*auto, cpu or cuda"),
         ({**CLUSTER, "step_timeout_s": 0}, "runner.step_timeout_s=0"),
         ({"name": "slurm"}, "runner.name=slurm .*local, cluster"),
@@ -98,7 +104,9 @@ def test_verl_takes_the_configuration_apart_as_its_workers_do(cluster_config, fi
     monkeypatch.setattr(engines, "find_spec", lambda package: object())
     machine, device, tensor_parallel = (CPU, "cpu", 1) if name == "hf" else (CUDA, "cuda", 2)
     words = (f"runner.engine={name}", f"runner.device={device}", f"runner.tensor_parallel={tensor_parallel}")
-    config = cluster_config(*words, "runner.ranks=4", "runner.nodes=2", "algorithm.kl_coef=0.001")
+    config = cluster_config(
+        *words, "runner.ranks=4", "runner.nodes=2", "runner.address=auto", "algorithm.kl_coef=0.001"
+    )
     section = ppo_config(config, parse_layer(1, 4), machine, files).actor_rollout_ref
     actor, rollout = (omega_conf_to_dataclass(part) for part in (section.actor, section.rollout))
     assert actor.use_kl_loss
@@ -118,6 +126,19 @@ def test_without_verls_queue_the_extra_is_named(cluster_config, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda package: None if package == "transfer_queue" else object())
     with pytest.raises(ClusterError, match=r"needs transfer_queue: pip install -e '.\[cluster\]'"):
         engines.engine_of(cluster_config(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ({"transfer_queue", "vllm"}, r"needs transfer_queue: pip install -e '.\[cluster\]'"),
+        ({"vllm", "sglang"}, "installed, with runner.engine=hf"),
+        ({"sglang"}, "installed, with runner.engine=hf or vllm"),
+    ],
+)
+def test_what_a_cluster_run_has_here_is_said_in_words(monkeypatch, missing, said):
+    monkeypatch.setattr(engines, "find_spec", lambda package: None if package in missing else object())
+    assert re.fullmatch(said, engines.readiness())
 
 
 @pytest.mark.parametrize(("name", "machine", "valid"), [("vllm", CPU, "hf"), ("hf", CUDA, "vllm, sglang")])

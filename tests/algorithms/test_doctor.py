@@ -77,5 +77,7 @@ def test_the_doctor_runs(tmp_path):
     command = [sys.executable, "-m", "algorithms.doctor"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode in (0, 1), done.stderr
-    for word in ("Packages", "verl", "Machine", "Hugging Face hub", "Models", "What will be used", "compute dtype"):
+    for word in ("Packages", "verl", "Machine", "Hugging Face hub", "Models", "What will be used"):
         assert word in done.stdout
+    for choice in ("compute dtype", "runner=cluster"):
+        assert choice in done.stdout

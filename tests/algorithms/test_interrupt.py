@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import pytest
 
-from algorithms.interrupt import deferred_interrupt
+from algorithms.interrupt import deferred_interrupt, terminated_like_interrupted
 
 
 def test_sigterm_waits_for_the_step_however_often_it_comes():
@@ -24,3 +25,24 @@ def test_ctrl_c_after_a_signal_interrupts_at_once(first):
     with pytest.raises(KeyboardInterrupt), deferred_interrupt():
         signal.raise_signal(first)
         signal.raise_signal(signal.SIGINT)
+
+
+def test_where_sigterm_is_like_ctrl_c_it_interrupts_and_then_is_what_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminated_like_interrupted():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_another_thread_than_the_main_one_leaves_signals_alone():
+    handlers = []
+
+    def look():
+        with terminated_like_interrupted():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert handlers == [before]

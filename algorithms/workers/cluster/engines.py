@@ -43,7 +43,7 @@ def engine_of(config: Config, machine: Machine) -> Engine:
             f"model.lora_rank={config.model.lora_rank}: adapters are not sent to servers yet; "
             "use runner=local, or model.lora_rank=0"
         )
-    if missing := [package for package in TRAINER_PACKAGES if find_spec(package) is None]:
+    if missing := missing_packages():
         raise ClusterError(f"runner=cluster needs {', '.join(missing)}: pip install -e '.[cluster]'")
     if machine.device != engine.device:
         others = [other for other, its in ENGINES.items() if its.device == machine.device]
@@ -55,3 +55,16 @@ def engine_of(config: Config, machine: Machine) -> Engine:
         command = f"pip install -e '.[{engine.package}]' -c constraints/cuda-{engine.package}.txt"
         raise ClusterError(f"runner.engine={name} needs {engine.package}: {command}")
     return engine
+
+
+def missing_packages() -> list[str]:
+    """What ``runner=cluster`` needs beside the core requirements and is not installed."""
+    return [package for package in TRAINER_PACKAGES if find_spec(package) is None]
+
+
+def readiness() -> str:
+    """In words, whether ``runner=cluster`` can run here and with which engines."""
+    if missing := missing_packages():
+        return f"needs {', '.join(missing)}: pip install -e '.[cluster]'"
+    there = [name for name, engine in ENGINES.items() if engine.package is None or find_spec(engine.package)]
+    return f"installed, with runner.engine={' or '.join(there)}"

@@ -14,7 +14,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 import algorithms
-from algorithms.machine import Machine
+from algorithms.machine import Machine, usable_cores
 from algorithms.workers.cluster.waiting import ClusterError
 from conf.schema import RunnerConfig
 
@@ -22,6 +22,8 @@ RANK_CPUS = 1
 """CPUs of a rank and, in the same bundle, of nothing else: what serves beside it asks for none."""
 OTHER_CPUS = 3
 """Outside the ranks' bundles: one each for the two processes of verl's queue, and one by which the players start."""
+RANKS_PER_CORE = 2
+"""On a CPU; more would start for minutes and work for hours."""
 REACH_S = 10.0
 """Seconds in which an address must answer at all."""
 LEAVE_S = 30.0
@@ -52,6 +54,8 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
         _await_room(needs_of(runner, machine), "the Ray that is running")
         return False
     needs = needs_of(runner, machine)
+    if not runner.address and not runner.cpus and machine.device == "cpu":
+        _require_cores(runner.ranks)
     where = f"the Ray at runner.address={runner.address}" if runner.address else "a Ray of this run's own"
     if runner.address:
         _require_reachable(runner.address)
@@ -63,6 +67,7 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
     settings |= {"runtime_env": {"env_vars": environment(machine)}, "logging_level": "ERROR", "log_to_driver": False}
     _begin(settings, where, runner.start_timeout_s)
     try:
+        _require_machines(runner)
         _await_room(needs, where)
     except ClusterError:
         ray.shutdown()
@@ -74,6 +79,22 @@ def _await_room(needs: Needs, where: str) -> None:
     """Refuse at once what Ray can never hold; wait a little for what others are about to leave."""
     require_room(ray.cluster_resources(), needs, where)
     _patiently(lambda: require_room(ray.available_resources(), needs, where))
+
+
+def _require_cores(ranks: int) -> None:
+    """A Ray of the run's own counts as many CPUs as are asked for: without a limit it starts processes for ever."""
+    most = max(2, RANKS_PER_CORE * usable_cores())
+    if ranks > most:
+        raise ClusterError(
+            f"runner.ranks={ranks} on {usable_cores()} cores: a Ray of this run's own takes at most {most}; "
+            f"if you mean it, say runner.cpus={ranks * RANK_CPUS + OTHER_CPUS}"
+        )
+
+
+def _require_machines(runner: RunnerConfig) -> None:
+    machines = sum(node["Alive"] for node in ray.nodes())
+    if machines < runner.nodes:
+        raise ClusterError(f"runner.nodes={runner.nodes}: the Ray at runner.address={runner.address} has {machines}")
 
 
 def _patiently(check: Callable[[], None]) -> None:

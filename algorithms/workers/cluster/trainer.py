@@ -6,6 +6,7 @@ Shapes: _B rows of a batch, padding included; _N the real ones, in the order of 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +40,9 @@ from algorithms.workers.rows import nested
 from conf.schema import Config
 
 T = TypeVar("T")
+
+# It tells of every batch that it fills up.
+logging.getLogger("verl.trainer.ppo.padding_utils").setLevel(logging.WARNING)
 
 
 class LayerTrainer(PPOTrainerSync):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from conf.errors import UserError
 
 T = TypeVar("T")
+
+
+LONGEST = 500
+"""Letters of what Ray says when a process dies, which is pages."""
+WHO = ("class_name:", "name:", "pid:", "ip:")
 
 
 class ClusterError(UserError, RuntimeError):
@@ -66,3 +72,12 @@ async def in_time(what: str, name: str, seconds: float, answer: Awaitable[T]) ->
         return await asyncio.wait_for(answer, seconds)
     except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
         raise WaitedTooLongError(what, name, seconds) from error
+
+
+def in_short(told: str) -> str:
+    """Of what Ray says: the first line, which process it was and where, and the last line."""
+    lines = [line.strip() for line in told.strip().splitlines()] or [""]
+    who = ", ".join(line for line in lines[1:-1] if line.startswith(WHO))
+    return shorten(
+        " ".join(dict.fromkeys([lines[0], f"({who})" if who else "", lines[-1]])), LONGEST, placeholder=" ..."
+    )

@@ -16,20 +16,18 @@ from agents.episode import Episode, Start
 from agents.models import ModelFiles
 from agents.sampler import Generation, Request, Sampling
 from algorithms.batch import Batch
+from algorithms.interrupt import terminated_like_interrupted
 from algorithms.layers import LayerSelection
 from algorithms.machine import Machine
 from algorithms.workers.cluster.asking import ask
 from algorithms.workers.cluster.contract import CLUSTER_SYMBOLS
 from algorithms.workers.cluster.placement import place, require_no_queue, start_ray
 from algorithms.workers.cluster.settings import ppo_config
-from algorithms.workers.cluster.waiting import ClusterError, within
+from algorithms.workers.cluster.waiting import ClusterError, in_short, within
 from algorithms.workers.contract import check
 from conf.schema import Config
 
 T = TypeVar("T")
-
-TOLD = 400
-"""Letters of what Ray says when a process dies, which is pages."""
 
 
 class ClusterWorker:
@@ -49,9 +47,10 @@ class ClusterWorker:
         self._verl = ppo_config(config, selection, machine, model)
         check(CLUSTER_SYMBOLS)
         self._stack = contextlib.ExitStack()
-        if start_ray(config.runner, machine):
-            self._stack.callback(ray.shutdown)
         try:
+            if start_ray(config.runner, machine):
+                self._stack.callback(ray.shutdown)
+            self._stack.enter_context(terminated_like_interrupted())  # Ray's own handler would leave ranks behind
             self._start()
         except BaseException:  # whatever it was, nothing may stay behind
             self.close()
@@ -203,10 +202,8 @@ def _as_cluster_error(what: str) -> Any:
         yield
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
-        text = str(cause).strip().splitlines()
-        told = " ... ".join(dict.fromkeys([text[0], text[-1]])) if text else ""
         raise ClusterError(
-            f"{what}: {type(cause).__name__}: {told[:TOLD]}; "
+            f"{what}: {type(cause).__name__}: {in_short(str(cause))}; "
             "the same command resumes from the newest checkpoint, if any"
         ) from error
 
