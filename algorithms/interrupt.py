@@ -35,7 +35,7 @@ def terminated_like_interrupted() -> Iterator[None]:
 
     Handlers belong to the main thread; in another this does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -43,3 +43,26 @@ def terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: C code had one
+
+
+@contextmanager
+def unheard_by_children() -> Iterator[None]:
+    """Let what is started here, and what that starts, pass over SIGTERM; this process hears it afterwards.
+
+    Schedulers and ``timeout`` tell all processes of a job, and it is for the first one to end the others. What was
+    started changes nothing about how this process takes the signal. In other threads than the main one nothing is done.
+    """
+    if not _in_main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

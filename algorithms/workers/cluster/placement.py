@@ -14,6 +14,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 import algorithms
+from algorithms.interrupt import unheard_by_children
 from algorithms.machine import Machine, usable_cores
 from algorithms.workers.cluster.waiting import ClusterError
 from conf.schema import RunnerConfig
@@ -114,8 +115,10 @@ def _begin(settings: Mapping[str, Any], where: str, limit_s: float) -> None:
     deadline = time.monotonic() + limit_s
     while True:
         try:
-            # In this thread: Ray's processes end with the thread that began them.
-            ray.init(**settings)
+            # In this thread: Ray's processes end with the thread that began them. And not before it: where they heard
+            # SIGTERM too, nobody could finish the step or end the ranks.
+            with unheard_by_children():
+                ray.init(**settings)
             return
         except Exception as error:  # Ray raises all kinds, a bare Exception among them
             ray.shutdown()

@@ -48,9 +48,9 @@ class ClusterWorker:
         check(CLUSTER_SYMBOLS)
         self._stack = contextlib.ExitStack()
         try:
+            self._stack.enter_context(terminated_like_interrupted())
             if start_ray(config.runner, machine):
                 self._stack.callback(ray.shutdown)
-            self._stack.enter_context(terminated_like_interrupted())  # Ray's own handler would leave ranks behind
             self._start()
         except BaseException:  # whatever it was, nothing may stay behind
             self.close()
