@@ -26,7 +26,7 @@ from rich.table import Table
 from agents import smollm2
 from agents.cache import cache_root
 from agents.models import cached_on_hub, missing_files
-from algorithms.machine import choose, cpu_bfloat16_flags, cpu_info, devices, usable_cores
+from algorithms.machine import choose, cpu_bfloat16_flags, cpu_info, devices, has_fast_bfloat16, usable_cores
 from algorithms.workers.cluster.engines import readiness
 from conf.errors import UserError
 from conf.schema import ModelConfig, register
@@ -111,7 +111,7 @@ def machine_rows(online: bool) -> dict[str, str]:
     return {
         "Python": f"{platform.python_version()}, {platform.platform()}",
         "processor": f"{cpu_info().get('model name', platform.processor() or 'unknown')}, {usable_cores()} cores",
-        "bfloat16 on it": ", ".join(cpu_bfloat16_flags()) or "emulated (slow): no AMX, no AVX-512 BF16",
+        "bfloat16 on it": _cpu_bfloat16(),
         "torch threads": f"{torch.get_num_threads()} by default",
         "accelerators": accelerators(),
         "memory": f"{_gigabytes(memory)}, {_gigabytes(_available_memory() or memory)} free",
@@ -120,6 +120,11 @@ def machine_rows(online: bool) -> dict[str, str]:
         "sandbox for programs": sandbox(),
         "W&B": "logged in" if _wandb_logged_in() else "not logged in: runs are kept offline",
     }
+
+
+def _cpu_bfloat16() -> str:
+    flags = ", ".join(cpu_bfloat16_flags()) or "emulated"
+    return flags if has_fast_bfloat16("cpu") else f"{flags}; float32 is faster"
 
 
 def sandbox() -> str:

@@ -18,7 +18,10 @@ def only_cpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("only_cpu")
-@pytest.mark.parametrize(("flags", "dtype"), [(["amx_bf16"], torch.bfloat16), ([], torch.float32)])
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [(["amx_bf16", "avx512_bf16"], torch.bfloat16), (["avx512_bf16"], torch.float32), ([], torch.float32)],
+)
 def test_auto_takes_bfloat16_only_where_it_is_fast(monkeypatch, flags, dtype):
     monkeypatch.setattr(machine, "cpu_bfloat16_flags", lambda: flags)
     chosen = choose(RunnerConfig(name="local"))
