@@ -47,7 +47,11 @@ def devices() -> list[str]:
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Say whether bfloat16 is faster than float32: of processors those with AMX; AVX-512's products take twice as long."""
+    """Say whether bfloat16 is faster than float32.
+
+    Of processors those with AMX; with AVX-512's instructions a product takes twice float32's time
+    (``benchmarks/matmul_share.py``).
+    """
     if device.startswith("cuda"):
         if not torch.cuda.is_available():  # a cluster's GPUs: those that verl supports have it
             return True
