@@ -153,11 +153,10 @@ def fit(
     Returns:
         None where even ``most`` ranks do not hold it: what every rank has whole, or a server's share, is too large.
     """
-    number = 2 if half else 4
-    cached = number * sizes.cached * row / (server.devices if server else 1)
+    number, share = 2 if half else 4, server.devices if server else 1
+    cached = number * sizes.cached * row / share
     if server and server.room(sizes, number) < cached:
         return None
-    share = server.devices if server else 1
     for ranks in range(-(-least // share) * share, most + 1, share):
         memory = memory_of(
             sizes,

@@ -37,8 +37,8 @@ def by_kind(cells: Sequence[PlannedCell]) -> Kinds:
 
 def common_words(cells: Sequence[PlannedCell]) -> str:
     """``task=math model=tiny``: those of the three that are the same in all cells."""
-    columns = zip(SETTING, zip(*(cell.setting for cell in cells), strict=True), strict=True)
-    return " ".join(f"{name}={values[0]}" for name, values in columns if len(set(values)) == 1)
+    settings = [cell.setting for cell in cells]
+    return " ".join(f"{SETTING[place]}={settings[0][place]}" for place in _shared(settings, len(SETTING)))
 
 
 def cost_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
@@ -52,7 +52,7 @@ def cost_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
         row = (len(members), len(layers), len(seeds), len(members) - len(left) or "", _span(map(_needed, members)))
         rows.append([*key, *map(str, row), _span(walls), _total(left), ", ".join(origins)])
     done = sum(cell.state == "done" for cell in cells)
-    left_out = {0, 1, 2} - _varying(SETTING, rows)
+    left_out = _shared(rows, len(SETTING))
     rows.append(["", "", "", "all", str(len(cells)), "", "", str(done or ""), "", "", _total(cells), ""])
     numbers = ("cells", "layers", "seeds", "finished", "ranks", "h per cell", f"{plan.unit} h", "from")
     return _table((*SETTING, "trains"), numbers, rows, left_out)
@@ -60,7 +60,7 @@ def cost_table(cells: Sequence[PlannedCell], plan: PlanConfig) -> Table:
 
 def memory_tables(cells: Sequence[PlannedCell]) -> list[Table]:
     """A rank's bytes for the costliest cell of each kind, and for all single blocks in one bank: a table per model."""
-    columns: dict[tuple[str, str], dict[str, list[str]]] = {}
+    columns, tables = dict[tuple[str, str], dict[str, list[str]]](), list[Table]()
     sized = [cell for cell in cells if cell.sizes]
     for (task, model, _, kind), members in by_kind(sized).items():
         worst = max(
@@ -68,14 +68,12 @@ def memory_tables(cells: Sequence[PlannedCell]) -> list[Table]:
         )
         several = len({cell.label for cell in members}) > 1
         name = f"{kind}, the costliest: {worst.label}" if several else kind
-        columns.setdefault((model, task), {})[name] = _memory_column(worst, [worst.trained])
-    for (model, task), named in columns.items():
+        columns.setdefault((task, model), {})[name] = _memory_column(worst, [worst.trained])
+    for (task, model), named in columns.items():
         members = [cell for cell in sized if cell.setting[:2] == (task, model) and _may_share(cell)]
         arms = list(dict.fromkeys(cell.trained for cell in members))
         if len(arms) > 1:
             named[f"{len(arms)} fused in one bank"] = _memory_column(members[0], arms)
-    tables = []
-    for (model, task), named in columns.items():
         rows = [[name, *values] for name, *values in zip(MEMORY, *named.values(), strict=True) if any(values)]
         tables.append(_table((f"{model}, {task}" if len(columns) > 1 else "",), tuple(named), rows))
     return tables
@@ -93,7 +91,7 @@ def ranks_table(cells: Sequence[PlannedCell]) -> Table:
         if row not in rows:  # algorithms do not differ in what they hold
             rows.append(row)
     names = SETTING[:2]
-    left_out = {0, 1} - _varying(names, rows)
+    left_out = _shared(rows, len(names))
     return _table((*names, "trains"), [f"{size} GB" for size in DEVICE_GB], rows, left_out)
 
 
@@ -132,17 +130,17 @@ def _parts(found: Fit) -> list[str]:
     return [_gb(found.memory.fixed[name]) if name in found.memory.fixed else "" for name in PARTS]
 
 
-def _varying(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[int]:
-    """Which of the first columns, as many as names, tell rows apart."""
-    return {place for place in range(len(names)) if len({row[place] for row in rows}) > 1}
+def _shared(rows: Sequence[Sequence[str]], n_columns: int) -> list[int]:
+    """Which of the first columns have the same word in all rows."""
+    return [place for place in range(n_columns) if len({row[place] for row in rows}) == 1]
 
 
 def _table(
-    left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]], left_out: Iterable[int] = ()
+    left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]], left_out: Sequence[int] = ()
 ) -> Table:
     """A table of what has an entry; ``left`` are columns of words, ``left_out`` the places of columns nobody needs."""
     names = [*left, *right]
-    shown = [place for place in range(len(names)) if place not in set(left_out) and any(row[place] for row in rows)]
+    shown = [place for place in range(len(names)) if place not in left_out and any(row[place] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for place in shown:
         table.add_column(names[place], justify="left" if place < len(left) else "right", no_wrap=True)

@@ -20,6 +20,11 @@ class Engine:
     package: str | None
     device: str
 
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there, where it wants one."""
+        return self.package is None or find_spec(self.package) is not None
+
 
 ENGINES = {
     "hf": Engine("hf_server", None, "cpu"),
@@ -43,28 +48,27 @@ def engine_of(config: Config, machine: Machine) -> Engine:
             f"model.lora_rank={config.model.lora_rank}: adapters are not sent to servers yet; "
             "use runner=local, or model.lora_rank=0"
         )
-    if missing := missing_packages():
-        raise ClusterError(f"runner=cluster needs {', '.join(missing)}: pip install -e '.[cluster]'")
+    if needed := _needed():
+        raise ClusterError(f"runner=cluster {needed}")
     if machine.device != engine.device:
         others = [other for other, its in ENGINES.items() if its.device == machine.device]
         raise ClusterError(
             f"runner.engine={name} runs on {engine.device}, and this run on {machine.device}; "
             f"valid with runner.device={machine.device}: {', '.join(others)}"
         )
-    if engine.package and find_spec(engine.package) is None:
+    if not engine.installed:
         command = f"pip install -e '.[{engine.package}]' -c constraints/cuda-{engine.package}.txt"
         raise ClusterError(f"runner.engine={name} needs {engine.package}: {command}")
     return engine
 
 
-def missing_packages() -> list[str]:
-    """What ``runner=cluster`` needs beside the core requirements and is not installed."""
-    return [package for package in TRAINER_PACKAGES if find_spec(package) is None]
-
-
 def readiness() -> str:
     """In words, whether ``runner=cluster`` can run here and with which engines."""
-    if missing := missing_packages():
-        return f"needs {', '.join(missing)}: pip install -e '.[cluster]'"
-    there = [name for name, engine in ENGINES.items() if engine.package is None or find_spec(engine.package)]
-    return f"installed, with runner.engine={' or '.join(there)}"
+    there = " or ".join(name for name, engine in ENGINES.items() if engine.installed)
+    return _needed() or f"installed, with runner.engine={there}"
+
+
+def _needed() -> str:
+    """What ``runner=cluster`` needs beside the core requirements and how to get it; empty where it is installed."""
+    missing = [package for package in TRAINER_PACKAGES if find_spec(package) is None]
+    return f"needs {', '.join(missing)}: pip install -e '.[cluster]'" if missing else ""

@@ -51,17 +51,17 @@ def start_ray(runner: RunnerConfig, machine: Machine) -> bool:
     Raises:
         ClusterError: It cannot be reached, or it is too small; the message says how much is missing.
     """
-    if ray.is_initialized():
-        _await_room(needs_of(runner, machine), "the Ray that is running")
-        return False
     needs = needs_of(runner, machine)
-    if not runner.address and not runner.cpus and machine.device == "cpu":
-        _require_cores(runner.ranks)
+    if ray.is_initialized():
+        _await_room(needs, "the Ray that is running")
+        return False
     where = f"the Ray at runner.address={runner.address}" if runner.address else "a Ray of this run's own"
     if runner.address:
         _require_reachable(runner.address)
         settings: dict[str, Any] = {"address": runner.address}
     else:
+        if not runner.cpus and machine.device == "cpu":
+            _require_cores(runner.ranks, needs)
         settings = {"num_cpus": runner.cpus or needs.cpus, "include_dashboard": False}
         # Ray lowers its workers' priority; here they are the run.
         os.environ.setdefault("RAY_worker_niceness", "0")
@@ -82,13 +82,13 @@ def _await_room(needs: Needs, where: str) -> None:
     _patiently(lambda: require_room(ray.available_resources(), needs, where))
 
 
-def _require_cores(ranks: int) -> None:
+def _require_cores(ranks: int, needs: Needs) -> None:
     """A Ray of the run's own counts as many CPUs as are asked for: without a limit it starts processes for ever."""
-    most = max(2, RANKS_PER_CORE * usable_cores())
+    most = RANKS_PER_CORE * usable_cores()
     if ranks > most:
         raise ClusterError(
             f"runner.ranks={ranks} on {usable_cores()} cores: a Ray of this run's own takes at most {most}; "
-            f"if you mean it, say runner.cpus={ranks * RANK_CPUS + OTHER_CPUS}"
+            f"if you mean it, say runner.cpus={needs.cpus}"
         )
 
 

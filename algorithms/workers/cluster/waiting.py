@@ -12,7 +12,6 @@ from conf.errors import UserError
 
 T = TypeVar("T")
 
-
 LONGEST = 500
 """Letters of what Ray says when a process dies, which is pages."""
 WHO = ("class_name:", "name:", "pid:", "ip:")

@@ -45,8 +45,7 @@ def row(text, *words):
 def column(text, name):
     """The cells of that column of the memory table, by the names of its lines."""
     lines = iter(text.splitlines())
-    header = next(line for line in lines if re.search(rf"  {name}( |$)", line))
-    end = re.search(rf"  {name}( |$)", header).end() - (0 if header.endswith(name) else 1)
+    end = next(found.end() for line in lines if (found := re.search(rf"  {name}(?= |$)", line)))
     next(lines)
     found = {}
     for line in lines:
